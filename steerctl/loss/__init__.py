@@ -1,0 +1,43 @@
+"""Surrogates: one per file; `reduction` turns token losses into one number."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING
+
+from pydantic import NonNegativeFloat
+
+from steerctl.plugins import Plugin
+from steerctl.types import Dials
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from steerctl.types import TokenBatch, TokenStats
+
+
+class Surrogate(Plugin):
+    """The policy-gradient objective of one token, to be maximised.
+
+    loss = Σ mask · scale · (penalty − weight · surrogate), scale from `loss/reduction.py`.
+    """
+
+    clip_ratio_low: NonNegativeFloat = 0.2
+    """The ratio is held above 1 - clip_ratio_low (PPO, DAPO: 0.2)."""
+    clip_ratio_high: NonNegativeFloat = 0.2
+    """The ratio is held below 1 + clip_ratio_high (PPO: 0.2, DAPO's clip-higher: 0.28)."""
+
+    def neutral_dials(self, batch: TokenBatch) -> Dials:
+        """The dials no intervention has turned: the estimator's advantages, weight 1, the spec's bounds, no penalty."""
+        advantages_BT = batch.advantages_BT
+        return Dials(
+            advantages_BT=advantages_BT,
+            weight_BT=advantages_BT.new_ones(advantages_BT.shape),
+            clip_low_BT=advantages_BT.new_full(advantages_BT.shape, self.clip_ratio_low),
+            clip_high_BT=advantages_BT.new_full(advantages_BT.shape, self.clip_ratio_high),
+            penalty_BT=advantages_BT.new_zeros(advantages_BT.shape),
+        )
+
+    @abstractmethod
+    def __call__(self, dials: Dials, batch: TokenBatch, stats: TokenStats) -> Tensor:
+        """The surrogate [B, T], gradient through `stats.logprobs_BT`; anything finite where the mask is False."""

@@ -1,0 +1,206 @@
+"""One experiment, as strict models. Every default stands here or in a plug-in's field, and nowhere else."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from steerctl.advantage import Advantage
+from steerctl.advantage.grpo import Grpo
+from steerctl.data import Dataset
+from steerctl.data.templates import TemplateName
+from steerctl.intervention import Intervention
+from steerctl.loss import Surrogate
+from steerctl.loss.ppo_clip import PpoClip
+from steerctl.loss.reduction import Reduction
+from steerctl.plugins import AnyOf, Strict
+from steerctl.reward import VerifierSpec
+from steerctl.reward.overlong import Overlong
+
+Fraction = Annotated[float, Field(gt=0, le=1)]
+
+
+class PolicySpec(Strict):
+    """The model that is trained."""
+
+    model: str = "tiny"
+    """"tiny" (the embedded policy), a folder in Hugging Face format, or a Hugging Face model id."""
+    revision: str | None = None
+    """Branch, tag or commit of a Hugging Face model id."""
+    random_weights: bool = False
+    """Keep the architecture and the tokenizer, draw fresh weights from `seed`."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Type of the working weights; optimiser state is float32 either way."""
+    trust_remote_code: bool = False
+    """Let Python code that comes with the model run."""
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, more time."""
+
+
+class DataSpec(Strict):
+    """The problems and how they are asked."""
+
+    train: Annotated[Dataset, AnyOf("steerctl.data")]
+    """Problems to train on."""
+    validation: Annotated[Dataset, AnyOf("steerctl.data")] | None = None
+    """Problems to measure accuracy on during training; never trained on."""
+    template: TemplateName = "plain"
+    """Instruction around the problem text: boxed, dapo (last line "Answer: ..."), or plain (as it is)."""
+    max_prompt_tokens: PositiveInt = 1024
+    """Longer prompts are left out, and counted."""
+
+
+class EmbeddedGenerator(Strict):
+    """Samples inside the training process, with a plain copy of the policy: small models, no server."""
+
+    kind: Literal["embedded"] = "embedded"
+    max_sequences: PositiveInt = 512
+    """Sequences decoded side by side."""
+
+
+class DynamicSampling(Strict):
+    """DAPO's dynamic sampling: groups in which all answers are right, or all wrong, are replaced by fresh ones."""
+
+    max_rounds: PositiveInt = 10
+    """Give up refilling after this many rounds of generation in a step (DAPO recipe: 10)."""
+
+
+class RolloutSpec(Strict):
+    """How responses are sampled."""
+
+    generator: EmbeddedGenerator = EmbeddedGenerator()
+    problems_per_step: PositiveInt = 64
+    """Problems asked in one step."""
+    group_size: PositiveInt = 8
+    """Responses to each problem."""
+    temperature: PositiveFloat = 1.0
+    """Sampling temperature; log-probabilities and entropies are those of the policy at this temperature."""
+    top_p: Fraction = 1.0
+    top_k: NonNegativeInt = 0
+    """0: off."""
+    max_tokens: PositiveInt = 48
+    """New tokens at most; a longer response is cut."""
+    dynamic_sampling: DynamicSampling | None = None
+    """None: every group is trained on."""
+
+    @property
+    def sequences_per_step(self) -> int:
+        """Responses in one step."""
+        return self.problems_per_step * self.group_size
+
+
+class RewardSpec(Strict):
+    """How a verdict becomes a reward."""
+
+    verifier: Annotated[VerifierSpec, AnyOf("steerctl.reward")]
+    correct: float = 1.0
+    """Reward of a verdict of 1."""
+    incorrect: float = 0.0
+    """Reward of a verdict of 0; between the two the reward is linear."""
+    overlong: Overlong | None = None
+    """DAPO's soft penalty on length; None: no penalty."""
+
+
+class AlgorithmSpec(Strict):
+    """Credit, surrogate, interventions."""
+
+    advantage: Annotated[Advantage, AnyOf("steerctl.advantage")] = Grpo()
+    loss: Annotated[Surrogate, AnyOf("steerctl.loss")] = PpoClip()
+    reduction: Reduction = "token_mean"
+    """How token losses become one number; see steerctl/loss/reduction.py."""
+    constant_norm_length: PositiveInt | None = None
+    """Divisor per sequence of reduction `constant_norm`; None: rollout.max_tokens."""
+    interventions: list[Annotated[Intervention, AnyOf("steerctl.intervention")]] = []
+    """Folded over the neutral dials, left to right; empty: the baseline."""
+
+
+class OptimSpec(Strict):
+    """AdamW and how often it steps."""
+
+    lr: PositiveFloat = 1e-6
+    """Learning rate after warm-up."""
+    betas: tuple[Fraction, Fraction] = Field(default=(0.9, 0.999), strict=False)
+    eps: PositiveFloat = 1e-8
+    weight_decay: NonNegativeFloat = 0.01
+    max_grad_norm: PositiveFloat = 1.0
+    """Gradients are scaled down to this norm."""
+    warmup_updates: NonNegativeInt = 0
+    """The learning rate rises linearly over this many optimiser steps, then stays."""
+    updates_per_step: PositiveInt = 4
+    """Optimiser steps on each batch of rollouts; the groups are dealt out evenly."""
+
+
+class EngineSpec(Strict):
+    """DeepSpeed and the processes it runs in."""
+
+    ranks: PositiveInt = 1
+    """Training processes; on GPU one per device."""
+    threads_per_rank: PositiveInt = 1
+    """CPU threads of each process; more than the cores there are is slower than fewer."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    zero_stage: Literal[0, 1, 2, 3] = 3
+    offload_optimizer: bool = False
+    """Keep optimiser state in CPU memory (GPU training, stages 1 to 3)."""
+    offload_parameters: bool = False
+    """Keep weights in CPU memory between uses (GPU training, stage 3)."""
+    micro_batch_tokens: PositiveInt = 16384
+    """Padded tokens in one forward pass of one rank; a longer single sequence still runs, alone."""
+    hostfile: str | None = None
+    """DeepSpeed hostfile for several machines; None: this machine."""
+
+
+class CheckpointSpec(Strict):
+    """What is kept on disk to go on from."""
+
+    every: PositiveInt = 10
+    """Steps between checkpoints; an interrupt writes one too."""
+    keep: PositiveInt = 2
+    """Newest checkpoints kept."""
+    export: bool = True
+    """Write the final policy in Hugging Face format."""
+
+
+class LogSpec(Strict):
+    """What is shown and sent elsewhere; metrics.jsonl is always written."""
+
+    wandb: Literal["off", "offline", "online"] = "off"
+    wandb_project: str = "steerctl"
+    wandb_entity: str | None = None
+    rollouts_every: NonNegativeInt = 1
+    """Steps between saved rollouts (parquet, with per-token arrays); 0: none."""
+
+
+class ExperimentSpec(Strict):
+    """One experiment: what `steerctl train` runs."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Name of the run folder."""
+    output: str = "runs"
+    """Folder that holds run folders, relative to where steerctl is started."""
+    seed: NonNegativeInt = 1
+    """Decides problems, their order, every sampled token and fresh weights."""
+    steps: PositiveInt = 100
+    """Sample-and-train iterations."""
+    validate_every: NonNegativeInt = 0
+    """Steps between measurements on data.validation; 0: never."""
+    validation_samples: PositiveInt = 1
+    """Responses to each validation problem."""
+    policy: PolicySpec = PolicySpec()
+    data: DataSpec
+    rollout: RolloutSpec = RolloutSpec()
+    reward: RewardSpec
+    algorithm: AlgorithmSpec = AlgorithmSpec()
+    optim: OptimSpec = OptimSpec()
+    engine: EngineSpec = EngineSpec()
+    checkpoint: CheckpointSpec = CheckpointSpec()
+    log: LogSpec = LogSpec()
+
+    @model_validator(mode="after")
+    def _updates_divide_the_step(self) -> ExperimentSpec:
+        if self.rollout.problems_per_step % self.optim.updates_per_step:
+            raise ValueError(
+                f"rollout.problems_per_step ({self.rollout.problems_per_step}) must be divisible by "
+                f"optim.updates_per_step ({self.optim.updates_per_step})"
+            )
+        return self
