@@ -169,6 +169,9 @@ class LogSpec(Strict):
     wandb_entity: str | None = None
     rollouts_every: NonNegativeInt = 1
     """Steps between saved rollouts (parquet, with per-token arrays); 0: none."""
+    entropy_after_every: NonNegativeInt = 1
+    """Steps between measurements of every trained token's entropy after the update, at the same state: one more
+    forward pass over the step's responses; 0: never."""
 
 
 class ExperimentSpec(Strict):

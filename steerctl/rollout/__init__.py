@@ -1,0 +1,1 @@
+"""Problems -> groups -> batches, against the protocols only."""
