@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from steerctl.data.order import problem_at
-from steerctl.data.tokenise import Prompts
+from steerctl.data.tokenise import PreparedProblems
 from steerctl.protocols import Generator, Ranks, Verifier
 from steerctl.rollout.seeds import rollout_seed
 from steerctl.types import Problem, Request, Rollout, RolloutGroup, Sampling, Verdict
@@ -34,7 +34,7 @@ class Collected:
 class Collector:
     """What a step needs to sample: the same on every rank, each generating its share of the problems."""
 
-    prompts: Prompts
+    prompts: PreparedProblems
     generator: Generator
     verifier: Verifier
     shape: Shape

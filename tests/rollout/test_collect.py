@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from steerctl.data.tokenise import Prompts
+from steerctl.data.tokenise import PreparedProblems
 from steerctl.rollout.collect import Collector, is_informative
 from steerctl.types import Sampling, Verdict
 from tests.fakes import FakeGenerator, FakePolicy, FakeVerifier, problems
@@ -21,7 +21,7 @@ class Alike(FakeVerifier):
 def collector(**changes) -> Collector:
     asked = problems(10)
     defaults = Collector(
-        prompts=Prompts(tuple(asked), tuple((i,) for i in range(10)), {}),
+        prompts=PreparedProblems(tuple(asked), tuple((i,) for i in range(10)), {}),
         generator=FakeGenerator(),
         verifier=FakeVerifier(),
         shape=lambda verdicts, rollouts: tuple(verdict.value for verdict in verdicts),

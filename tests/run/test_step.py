@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from pydantic import Field
 
 from steerctl.advantage.grpo import Grpo
 from steerctl.errors import NonFiniteError
@@ -40,7 +41,7 @@ class Spy(Intervention):
 
     kind: str = "spy"
     scope: str = "update"
-    seen: list = []
+    seen: list = Field(default_factory=list)
 
     @property
     def population_scope(self):
