@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 
 from steerctl.plugins import Plugin
+from steerctl.types import Dials, Need, RolloutGroup, Scope, TokenBatch, TokenStats
 
-if TYPE_CHECKING:
-    from torch import Tensor
+Turn = Callable[[Dials, TokenBatch, TokenStats], Dials]
+"""An intervention that has seen its population: pure, called once per micro-batch."""
 
-    from steerctl.types import Dials, Need, RolloutGroup, TokenBatch, TokenStats
-
-    Turn = Callable[[Dials, TokenBatch, TokenStats], Dials]
-    """An intervention that has seen its population: pure, called once per micro-batch."""
-
-    Measure = Callable[[Dials, TokenBatch, TokenStats], Tensor]
-    """A number per target position [B, T]."""
+Measure = Callable[[Dials, TokenBatch, TokenStats], Tensor]
+"""A number per target position [B, T]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +36,7 @@ class Population:
     all_gather  the collective that makes a statistic independent of the number of ranks
     """
 
-    views: Iterable[View]
+    views: Sequence[View]
     all_gather: Callable[[Any], list[Any]]
 
     @classmethod
@@ -69,9 +66,13 @@ class Intervention(Plugin):
     """True if the intervention cannot act on the first update after sampling (it needs a ratio away from 1)."""
 
     @property
-    def wants_population(self) -> bool:
-        """Whether `prepare` reads its population: costs one more forward pass per update, except the first."""
-        return False
+    def population_scope(self) -> Scope:
+        """What `prepare` reads: nothing beyond each micro-batch (neutral), or the whole update or step, on all ranks.
+
+        "step" is read from the old statistics and costs nothing; "update" costs one more forward pass per update,
+        except on the first, where the old statistics are the current ones.
+        """
+        return "micro_batch"
 
     def reshape(self, groups: Sequence[RolloutGroup]) -> Sequence[RolloutGroup]:
         """The groups with their rewards changed."""
