@@ -55,7 +55,6 @@ class StepOutcome:
     views         this rank's micro-batches with the dials and statistics of their own update, detached
     after         statistics at the same positions after the last update, one per view; empty if not measured
     reports       one per update
-    padding       share of padded positions over all ranks
     """
 
     collected: Collected
@@ -64,7 +63,6 @@ class StepOutcome:
     views: Sequence[View]
     after: Sequence[TokenStats]
     reports: Sequence[OptimizerReport]
-    padding: float
 
 
 def run_step(parts: Parts, step: int, cursor: int) -> StepOutcome:
@@ -80,11 +78,11 @@ def run_step(parts: Parts, step: int, cursor: int) -> StepOutcome:
     rewards_PG = torch.tensor([group.rewards_G for group in groups], dtype=torch.float32)
     lengths_PG = torch.tensor([[len(rollout.token_ids_T) for rollout in group.rollouts] for group in groups])
     advantages_PG = parts.advantage(rewards_PG, lengths_PG)
-    collated = collate(
+    updates = collate(
         groups, advantages_PG, updates=parts.updates_per_step, rank=policy.rank, ranks=policy.world_size,
         micro_batch_tokens=parts.micro_batch_tokens, device=parts.device,
     )  # fmt: skip
-    updates = [with_old_statistics(policy, update, needs) for update in collated.updates]
+    updates = tuple(with_old_statistics(policy, update, needs) for update in updates)
     views: list[View] = []
     reports: list[OptimizerReport] = []
     for update in updates:
@@ -99,4 +97,4 @@ def run_step(parts: Parts, step: int, cursor: int) -> StepOutcome:
             reports.append(policy.step())
     parts.generator.load_weights(policy.weights(), step + 1)
     after = [policy.measure(view.batch) for view in views] if parts.measures_after(step) else []
-    return StepOutcome(collected, groups, advantages_PG, views, after, reports, collated.padding)
+    return StepOutcome(collected, groups, advantages_PG, views, after, reports)

@@ -1,0 +1,102 @@
+"""The command line: one file per command. A command parses, calls, prints; it imports what it needs in its body.
+
+A module of this package holds either a function of its own name (the command) or `app`, a Typer group. Nothing but
+typer may be imported at the top of these modules: `steerctl --help` must answer at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import pkgutil
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from steerctl import __version__
+from steerctl.errors import SteerctlError
+
+ORDER = ("train", "check", "schema", "runs")
+INTERRUPTED = 130
+
+HELP = """\
+Train a policy by reinforcement learning with verifiable rewards, and see what happens to its entropy.
+
+An experiment is one YAML file; any of its values can be changed on the command line.
+
+\b
+  steerctl check experiments/quickstart/grpo.yaml
+  steerctl train experiments/quickstart/grpo.yaml steps=20 optim.lr=2e-6
+  steerctl train --resume runs/quickstart-grpo
+
+Exit codes: 0 done, 1 an engine or the disk failed, 2 something you can mend, 130 interrupted.
+"""
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"steerctl {__version__}")
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """The options of `steerctl` itself."""
+
+
+def _help(command: Callable[..., object]) -> str:
+    r"""The docstring; a line `\b` keeps the lines below it as they are."""
+    return inspect.cleandoc(command.__doc__ or "").replace("\\b\n", "\b\n")
+
+
+def build() -> typer.Typer:
+    """The application with every command found in this folder."""
+    app = typer.Typer(
+        help=HELP,
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+    app.callback(help=HELP)(_root)
+    found = {info.name for info in pkgutil.iter_modules(__path__) if not info.name.startswith("_")}
+    for name in sorted(found, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name)):
+        module = importlib.import_module(f"{__name__}.{name}")
+        group = getattr(module, "app", None)
+        if isinstance(group, typer.Typer):
+            app.add_typer(group, name=name)
+        else:
+            command = getattr(module, name)
+            app.command(name, help=_help(command), no_args_is_help=name == "train")(command)
+    return app
+
+
+def main() -> None:
+    """`steerctl`: an error made on purpose is one line and its exit code; any other keeps its traceback."""
+    try:
+        build()(prog_name="steerctl")
+    except SteerctlError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read us has gone; say no more
+        sys.exit(1)
+    except Exception:  # noqa: BLE001 (the last stop: shown in full, with a word on what it is)
+        traceback.print_exc()
+        print(
+            "\nsteerctl stopped at an error it does not know: the fault above is its own, not yours.\n"
+            "If a run was under way, its folder holds a log and its last checkpoint: `steerctl train --resume RUN`.",
+            file=sys.stderr,
+        )
+        sys.exit(1)

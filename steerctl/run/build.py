@@ -1,0 +1,144 @@
+"""From the spec to everything a run works with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from steerctl.data import Dataset
+from steerctl.data.templates import Tokenizer
+from steerctl.data.tokenise import PreparedProblems, prepare
+from steerctl.engine.embedded import LocalGenerator
+from steerctl.engine.models import eos_ids, load_model, load_tokenizer, resolve
+from steerctl.engine.policy import DeepSpeedPolicy
+from steerctl.protocols import Generator, Policy, Verifier
+from steerctl.reward.math_verify import MathVerifier
+from steerctl.reward.shape import shaped_rewards
+from steerctl.rollout.collect import Collector
+from steerctl.run.progress import SamplingProgress
+from steerctl.run.reporter import Reporter
+from steerctl.run.step import Parts
+from steerctl.run.timing import Clock, TimedGenerator, TimedPolicy, TimedVerifier
+from steerctl.spec.experiment import ExperimentSpec
+from steerctl.types import Rollout, Sampling, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A run's engines and settings on this rank.
+
+    policy      the engine itself, for saving and exporting; `parts.policy` is the same with a clock around it
+    validation  samples the validation problems; None without them
+    dropped     rows of the training data left out, by reason
+    """
+
+    spec: ExperimentSpec
+    parts: Parts
+    policy: DeepSpeedPolicy
+    tokenizer: Tokenizer
+    validation: Collector | None
+    clock: Clock
+    progress: SamplingProgress
+    dropped: Mapping[str, int]
+    num_problems: int
+
+    def close(self) -> None:
+        """Free generator, verifier and policy."""
+        self.parts.generator.close()
+        self.parts.collector.verifier.close()
+        self.policy.close()
+
+
+def build(spec: ExperimentSpec, reporter: Reporter) -> Session:
+    """Load data, tokenizer, policy and generator; collective over the ranks. Cheap mistakes are found first."""
+    clock = Clock()
+    tokenizer = load_tokenizer(spec.policy)
+    train = _problems(spec, spec.data.train, tokenizer)
+    verifier = spec.reward.verifier.open()
+    if isinstance(verifier, MathVerifier):
+        verifier.check_golds(train.problems)
+    policy = DeepSpeedPolicy(
+        spec.policy,
+        spec.optim,
+        spec.engine,
+        temperature=spec.rollout.temperature,
+        seed=spec.seed,
+        with_reference=any("reference" in each.needs for each in spec.algorithm.interventions),
+    )
+    progress = SamplingProgress(
+        reporter, spec.rollout.sequences_per_step * spec.rollout.max_tokens // policy.world_size
+    )
+    generator = TimedGenerator(_generator(spec, tokenizer, policy, progress), clock)
+    timed = TimedPolicy(policy, clock)
+    collector = _collector(spec, train, generator, TimedVerifier(verifier, clock), timed)
+    parts = Parts(
+        collector=collector,
+        policy=timed,
+        generator=generator,
+        advantage=spec.algorithm.advantage,
+        surrogate=spec.algorithm.loss,
+        reduction=spec.algorithm.reduction,
+        constant_norm_length=spec.algorithm.constant_norm_length or spec.rollout.max_tokens,
+        interventions=spec.algorithm.interventions,
+        updates_per_step=spec.optim.updates_per_step,
+        micro_batch_tokens=spec.engine.micro_batch_tokens,
+        device=str(policy.device),
+        entropy_after_every=spec.log.entropy_after_every,
+    )
+    validation = _validation(spec, tokenizer, collector)
+    return Session(spec, parts, policy, tokenizer, validation, clock, progress, train.dropped, len(train.problems))
+
+
+def _problems(spec: ExperimentSpec, dataset: Dataset, tokenizer: Tokenizer) -> PreparedProblems:
+    return prepare(dataset.load(), tokenizer, spec.data.template, spec.data.max_prompt_tokens)
+
+
+def _generator(
+    spec: ExperimentSpec, tokenizer: Tokenizer, policy: DeepSpeedPolicy, progress: SamplingProgress
+) -> LocalGenerator:
+    """The embedded sampler: a plain copy of the model on the policy's device."""
+    return LocalGenerator(
+        load_model(spec.policy, seed=spec.seed).to(policy.device),
+        tokenizer,
+        max_sequences=spec.rollout.generator.max_sequences,
+        stop_ids=eos_ids(resolve(spec.policy), tokenizer),
+        on_tokens=progress,
+    )
+
+
+def _collector(
+    spec: ExperimentSpec, prompts: PreparedProblems, generator: Generator, verifier: Verifier, policy: Policy
+) -> Collector:
+    rollout, reward = spec.rollout, spec.reward
+
+    def shape(verdicts: Sequence[Verdict], rollouts: Sequence[Rollout]) -> tuple[float, ...]:
+        return shaped_rewards(
+            verdicts,
+            [len(each.token_ids_T) for each in rollouts],
+            correct=reward.correct,
+            incorrect=reward.incorrect,
+            overlong=reward.overlong,
+            max_tokens=rollout.max_tokens,
+        )
+
+    return Collector(
+        prompts=prompts,
+        generator=generator,
+        verifier=verifier,
+        shape=shape,
+        ranks=policy,
+        sampling=Sampling(rollout.temperature, rollout.top_p, rollout.top_k, rollout.max_tokens),
+        seed=spec.seed,
+        problems=rollout.problems_per_step,
+        group_size=rollout.group_size,
+        max_rounds=rollout.dynamic_sampling.max_rounds if rollout.dynamic_sampling else None,
+    )
+
+
+def _validation(spec: ExperimentSpec, tokenizer: Tokenizer, train: Collector) -> Collector | None:
+    if spec.data.validation is None or not spec.validate_every:
+        return None
+    prompts = _problems(spec, spec.data.validation, tokenizer)
+    return replace(
+        train, prompts=prompts, problems=len(prompts.problems), group_size=spec.validation_samples, max_rounds=None
+    )

@@ -1,0 +1,258 @@
+"""Writing a run folder: one process, everything atomic."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from steerctl.errors import RunFolderError
+from steerctl.store.atomic import TEMPORARY, append_line, discard, publish, storage_errors, sweep, write_text
+from steerctl.store.checkpoints import Checkpoint, Checkpoints
+from steerctl.store.lines import append_metrics, keep_until
+from steerctl.store.lock import Lock, is_locked
+from steerctl.store.record import (
+    CHECKPOINTS,
+    ENVIRONMENT,
+    LATEST,
+    LOCK,
+    METRICS,
+    MODEL,
+    ROLLOUTS,
+    SPEC,
+    SPEC_YAML,
+    STATUS,
+    VALIDATION,
+    RunRecord,
+    State,
+    is_run_folder,
+    resolve,
+    table_path,
+    table_steps,
+)
+from steerctl.store.rollouts import RolloutTable, write_rollouts
+
+
+class RunFolder(RunRecord):
+    """One run folder, held by this process until `close`. Use `create` or `resume`; `read` needs no hold."""
+
+    def __init__(self, path: Path, lock: Lock) -> None:
+        super().__init__(path)
+        self._lock = lock
+        self._checkpoints = Checkpoints(path / CHECKPOINTS)
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        spec_json: str,
+        *,
+        environment: Mapping[str, Any],
+        spec_yaml: str | None = None,
+        overwrite: bool = False,
+    ) -> RunFolder:
+        """A new run folder at `path`, and `latest` beside it pointing there.
+
+        The new folder is complete before it gets its name, and before an old run (with `overwrite`) is removed.
+
+        Raises:
+            RunFolderError: something is at `path` already (with `overwrite`: and it is not a run folder, or a process
+                is writing it), or the name is `latest`.
+            StorageError: the disk is full or read-only.
+        """
+        _check_free(path, overwrite=overwrite)
+        with storage_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _sweep_siblings(path)
+            fresh = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}.new")
+            fresh.mkdir()
+        lock = None
+        try:
+            lock = Lock(fresh / LOCK)
+            write_text(fresh / SPEC, spec_json.rstrip() + "\n")
+            write_text(fresh / ENVIRONMENT, _json(environment))
+            write_text(fresh / STATUS, _json({"state": "running", "step": 0, "error": None}))
+            if spec_yaml is not None:
+                write_text(fresh / SPEC_YAML, spec_yaml)
+            if is_run_folder(path):
+                _remove_run(path)
+            publish(fresh, path)
+        except BaseException:
+            if lock:
+                lock.release()
+            if fresh.exists():
+                discard(fresh)
+            raise
+        _point_latest(path)
+        return cls(path, lock)
+
+    @classmethod
+    def resume(cls, path: Path) -> RunFolder:
+        """An existing run folder, put back to its newest whole checkpoint (step 0 if there is none).
+
+        Metrics, rollouts and validations of later steps are dropped: those steps will be run again.
+
+        Raises:
+            RunFolderError: `path` is not a run folder, or a process is writing it.
+        """
+        path = resolve(path)
+        RunRecord(path)
+        folder = cls(path, Lock(path / LOCK))
+        try:
+            folder._return_to_checkpoint()
+        except BaseException:
+            folder.close()
+            raise
+        _point_latest(path)
+        return folder
+
+    @classmethod
+    def read(cls, path: Path) -> RunRecord:
+        """A run folder for reading only; `path` may also be a `latest`."""
+        return RunRecord(resolve(path))
+
+    def append_metrics(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Add the line of one finished step; on disk when this returns."""
+        append_metrics(self.path / METRICS, step, metrics)
+
+    def write_rollouts(self, step: int, table: RolloutTable) -> None:
+        """Keep the responses of one step."""
+        self._write_table(ROLLOUTS, step, table)
+
+    def write_validation(self, step: int, table: RolloutTable) -> None:
+        """Keep the responses to the validation problems after one step."""
+        self._write_table(VALIDATION, step, table)
+
+    def begin_checkpoint(self, step: int) -> Path:
+        """An empty temporary folder into which all ranks may write; `commit_checkpoint` makes it real."""
+        return self._checkpoints.begin(step)
+
+    def commit_checkpoint(self, step: int, state: Mapping[str, Any], *, keep: int) -> Checkpoint:
+        """Make the folder of `begin_checkpoint` the newest checkpoint and drop all but the newest `keep`.
+
+        state  JSON values: the cursor, the interventions' memory; `step` is added
+        """
+        return self._checkpoints.commit(step, state, keep)
+
+    def save_checkpoint(
+        self, step: int, write: Callable[[Path], None], state: Mapping[str, Any], *, keep: int
+    ) -> Checkpoint:
+        """Begin, `write` into the temporary folder, commit; on failure the older checkpoints are as they were."""
+        temporary = self.begin_checkpoint(step)
+        try:
+            with storage_errors(temporary):
+                write(temporary)
+            return self.commit_checkpoint(step, state, keep=keep)
+        except BaseException:
+            self._checkpoints.abandon()
+            raise
+
+    def save_model(self, write: Callable[[Path], None]) -> Path:
+        """Replace the exported model by what `write` puts into the folder it is given."""
+        temporary = self.path / f"{TEMPORARY}{MODEL}"
+        if temporary.exists():
+            discard(temporary)
+        with storage_errors(temporary):
+            temporary.mkdir()
+        try:
+            with storage_errors(self.model):
+                write(temporary)
+            if self.model.exists():
+                discard(self.model)
+            publish(temporary, self.model)
+        except BaseException:
+            if temporary.exists():
+                discard(temporary)
+            raise
+        return self.model
+
+    def set_status(self, state: State, step: int, error: str | None = None) -> None:
+        """Say how the run stands after `step`."""
+        write_text(self.path / STATUS, _json({"state": state, "step": step, "error": error}))
+
+    def set_spec(self, spec_json: str) -> None:
+        """Replace the resolved experiment: a resumed run may change how long it is, where it runs and what it logs."""
+        write_text(self.path / SPEC, spec_json.rstrip() + "\n")
+
+    def append_log(self, line: str) -> None:
+        """Add a line to the text log."""
+        append_line(self.log, line)
+
+    def close(self) -> None:
+        """Let another process write; may be called twice."""
+        self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _write_table(self, kind: str, step: int, table: RolloutTable) -> None:
+        folder = self.path / kind
+        with storage_errors(folder):
+            folder.mkdir(exist_ok=True)
+        write_rollouts(table_path(folder, step), step, table)
+
+    def _return_to_checkpoint(self) -> None:
+        found = self._checkpoints.latest()
+        last = found.step if found else -1  # without a checkpoint even validation before the first step is run again
+        sweep(self.path)
+        self._checkpoints.drop_after(last)
+        keep_until(self.path / METRICS, last)
+        for kind in (ROLLOUTS, VALIDATION):
+            sweep(self.path / kind)
+            for later in (later for later in table_steps(self.path / kind) if later > last):
+                with storage_errors(self.path / kind):
+                    table_path(self.path / kind, later).unlink()
+        self.set_status("running", max(last, 0))
+
+
+def _check_free(path: Path, *, overwrite: bool) -> None:
+    if path.name == LATEST:
+        raise RunFolderError(f"{path}: a run cannot be called {LATEST}; that name points to the newest run")
+    with storage_errors(path):
+        if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+            return
+    if not is_run_folder(path):
+        raise RunFolderError(f"{path} exists and is not a run folder, so it stays; choose another name or output")
+    if not overwrite:
+        raise RunFolderError(f"{path} holds a run already; go on with --resume {path}, or replace it with --overwrite")
+
+
+def _remove_run(path: Path) -> None:
+    lock = Lock(path / LOCK)  # refuses while a process writes that run
+    try:
+        discard(path)
+    finally:
+        lock.release()
+
+
+def _sweep_siblings(path: Path) -> None:
+    """Remove what an interrupted `create` of this name left beside it, unless its process lives."""
+    for entry in path.parent.glob(f"{TEMPORARY}*-{path.name}*"):
+        if (entry / LOCK).exists() and not is_locked(entry / LOCK):
+            discard(entry)
+
+
+def _point_latest(path: Path) -> None:
+    """Point `latest` at the run: a link, or a text file where links cannot be made. A folder of that name stays."""
+    pointer = path.parent / LATEST
+    if pointer.is_dir() and not pointer.is_symlink():
+        return
+    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{LATEST}")
+    try:
+        temporary.symlink_to(path.name, target_is_directory=True)
+        temporary.replace(pointer)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        write_text(pointer, path.name + "\n")
+
+
+def _json(record: Mapping[str, Any]) -> str:
+    return json.dumps(record, indent=1, allow_nan=False) + "\n"
