@@ -11,6 +11,7 @@ from steerctl.engine.environment import check_ranks, current_rank, prepare_singl
 from steerctl.engine.launch import launch, limit_threads
 from steerctl.errors import Interrupted, SpecError, SteerctlError
 from steerctl.run.build import build
+from steerctl.run.log_sink import LogSink
 from steerctl.run.reporter import Everyone, Reporter
 from steerctl.run.train import train
 from steerctl.run.wandb_sink import WandbSink
@@ -51,15 +52,18 @@ def run_experiment(request: TrainRequest, display: Callable[[], Reporter]) -> in
         _run(spec, None, Everyone())
         return 0
     with _open_folder(request, loaded) as folder:
-        reporter = Everyone([display(), *_sinks(spec, folder)])
+        log = LogSink(folder)
+        reporter = Everyone([display(), log, *_sinks(spec, folder)])
         try:
             for finding in findings:
                 reporter.note(f"{finding.level}: {finding.path}: {finding.text}")
             _run(spec, folder, reporter)
             reporter.finish(f"finished {spec.steps} steps; run folder: {folder.path}")
         except KeyboardInterrupt:
+            log.note("step abandoned on request")
             raise Interrupted(f"step abandoned; {_how_to_resume(folder)}") from None
         except SteerctlError as error:
+            log.note(str(error))
             raise type(error)(f"{error}; {_how_to_resume(folder)}") from error
         finally:
             reporter.close()

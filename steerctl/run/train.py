@@ -5,12 +5,13 @@ from __future__ import annotations
 import resource
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from steerctl.engine.checkpoint import load_state, save_state
 from steerctl.engine.export import export_model
-from steerctl.errors import Interrupted, SteerctlError
+from steerctl.errors import Interrupted, SteerctlError, StorageError
 from steerctl.metrics.groups import validation_tally
 from steerctl.run.build import Session
 from steerctl.run.interrupt import Interrupts
@@ -160,4 +161,5 @@ def _timings(session: Session, metrics: Mapping[str, float], seconds: float) -> 
 
 def _say_how_it_ended(folder: RunFolder, error: BaseException) -> None:
     stopped = isinstance(error, (Interrupted, KeyboardInterrupt))
-    folder.set_status("interrupted" if stopped else "failed", folder.status.step, str(error) or "interrupted")
+    with suppress(StorageError):  # the disk may be the fault that is being reported
+        folder.set_status("interrupted" if stopped else "failed", folder.status.step, str(error) or "interrupted")

@@ -1,0 +1,1 @@
+"""Tensors and rollouts -> named numbers; `catalogue` says what every name means."""

@@ -1,0 +1,261 @@
+"""The one table of metric names: unit, formula, name in other trainers. `docs/metrics.md` is written from it.
+
+`python -m steerctl.metrics.catalogue` rewrites docs/metrics.md in the current folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+ESTIMATORS = ("exact", "own_logit", "squared", "released", "covariance")
+"""Forms of the first-order entropy change; formulas in steerctl/entropy/change.py."""
+
+TABLE = """
+== The policy
+policy/entropy/mean | nats | verl actor/entropy; TRL entropy
+    H = −Σ_b π_b log π_b over the full vocabulary, policy at the start of the step; mean over trained tokens
+policy/entropy_after/mean | nats
+    the same at the same states, after the step's last update
+policy/surprisal/mean | nats
+    −log π(sampled token), policy at the start of the step; its mean is an estimate of the entropy, not the entropy
+policy/ratio/mean | 1
+    r = π(token)/π_old(token); mean over trained tokens of all updates
+policy/ratio/max | 1
+    largest r
+policy/ratio/min | 1
+    smallest r
+policy/kl/mean | nats | verl actor/ppo_kl (which is k1)
+    k3 estimate of KL(π_old ‖ π): r − 1 − log r; mean over trained tokens of all updates
+reference/kl/mean | nats | verl actor/kl_loss; TRL kl
+    k3 estimate of KL(π ‖ π_ref): ρ − 1 − log ρ, ρ = π_ref/π; only with a reference policy
+== What clip and interventions did
+clip/high/fraction | fraction | verl actor/pg_clipfrac (both sides); TRL clip_ratio/high_mean
+    tokens with A > 0 and r > 1 + clip_high: no gradient, so an increase is cut off
+clip/low/fraction | fraction | TRL clip_ratio/low_mean
+    tokens with A < 0 and r < 1 − clip_low: no gradient, so a decrease is cut off
+weight/mean | 1
+    the weight dial; 1 where no intervention turned it
+weight/min | 1
+    smallest weight
+weight/max | 1
+    largest weight
+weight/fraction_below_0.9 | fraction
+    tokens with a weight below 0.9
+advantage/abs/mean | 1
+    |A| as the interventions left it
+advantage/zero/fraction | fraction
+    tokens with A = 0: they count in the denominator and teach nothing
+advantage/turned/fraction | fraction
+    tokens whose advantage an intervention changed
+penalty/mean | 1
+    the penalty dial; 0 where no intervention turned it
+== Entropy change
+entropy_change/<estimator>/mean | nats per unit step
+    first-order ΔH/η of the token's own state with coefficient w = weight·I_clip·r·A, in this form; mean over
+    trained tokens of all updates. I_clip is 0 where a clip fraction counts the token, else 1
+entropy_change/<estimator>/quadrant_1 | nats per unit step
+    what tokens with A > 0 and log π ≥ −H (likely) add to that mean (sum over them / all trained tokens)
+entropy_change/<estimator>/quadrant_2 | nats per unit step
+    what tokens with A > 0 and log π < −H (rare) add to that mean (sum over them / all trained tokens)
+entropy_change/<estimator>/quadrant_3 | nats per unit step
+    what tokens with A < 0 and log π < −H (rare) add to that mean (sum over them / all trained tokens)
+entropy_change/<estimator>/quadrant_4 | nats per unit step
+    what tokens with A < 0 and log π ≥ −H (likely) add to that mean (sum over them / all trained tokens)
+entropy_change/measured/mean | nats
+    H after the step − H before it, at the same states; mean over trained tokens
+entropy_change/measured/abs_mean | nats
+    mean of its absolute value
+entropy_change/<estimator>/pearson | 1
+    correlation over trained tokens of the predicted change (at the start of the step, r = 1) with the measured
+    change
+== Rewards, groups, responses
+reward/mean | 1 | verl critic/rewards/mean; TRL reward
+    reward of a response, shaping included; mean over responses
+reward/std | 1 | TRL reward_std (per group)
+    standard deviation over all responses of the step (divisor n)
+reward/max | 1
+    largest reward
+reward/min | 1
+    smallest reward
+accuracy/mean | fraction | verl critic/score/mean
+    verdict value (1 right, 0 wrong); mean over responses
+accuracy/any | fraction
+    groups with at least one response whose verdict is 1 (pass@group_size)
+groups/no_signal/fraction | fraction | TRL frac_reward_zero_std
+    groups whose rewards are all equal: every advantage is 0
+groups/all_right/fraction | fraction
+    groups whose verdicts are all 1
+groups/all_wrong/fraction | fraction
+    groups whose verdicts are all 0
+groups/replaced/count | groups
+    groups thrown away and sampled afresh by dynamic sampling
+response/length/mean | tokens | verl response_length/mean; TRL completions/mean_length
+    response tokens, end token included; mean over responses
+response/length/max | tokens
+    longest response
+response/length/min | tokens
+    shortest response
+response/truncated/fraction | fraction | verl response_length/clip_ratio; TRL completions/clipped_ratio
+    responses cut at max_tokens
+prompt/length/mean | tokens | verl prompt_length/mean
+    prompt tokens; mean over groups
+verifier/timeout/count | responses
+    verifier was stopped for taking too long
+verifier/error/count | responses
+    verifier failed on the response
+verifier/no_answer/count | responses
+    no answer could be read from the response
+verifier/too_long/count | responses
+    answer or response too long to be judged
+== Batch and optimiser
+mismatch/logprob_abs/mean | nats | verl training/rollout_probs_diff_mean; TRL sampling_logp_difference
+    |log π_trainer − log π_sampler| of the sampled token
+mismatch/logprob_abs/max | nats
+    largest of them
+mismatch/kl/mean | nats | verl rollout_corr/*
+    k3 estimate of KL(π_sampler ‖ π_trainer): ρ − 1 − log ρ, ρ = π_trainer/π_sampler
+batch/padding/fraction | fraction
+    positions of the micro-batches that hold no token of any sequence
+batch/tokens/count | tokens
+    trained tokens of the step
+batch/micro_batches/count | 1
+    micro-batches of the step, over all ranks
+optim/grad_norm/mean | 1 | verl actor/grad_norm; TRL grad_norm
+    gradient norm before clipping; mean over the step's updates
+optim/grad_norm/max | 1
+    largest of them
+optim/lr/value | 1 | verl actor/lr; TRL learning_rate
+    largest learning rate of the step's updates
+
+== Validation
+validation/accuracy/mean | fraction | verl val-core/…/acc/mean@N; TRL eval_reward
+    verdict value; mean over responses to the validation problems
+validation/accuracy/any | fraction | verl best@N
+    validation problems with at least one right response
+validation/length/mean | tokens
+    response tokens; mean over responses
+validation/truncated/fraction | fraction
+    responses cut at max_tokens
+validation/responses/count | responses
+    responses judged
+== Time and memory
+time/generate/seconds | seconds | verl timing_s/gen
+    sampling the responses
+time/verify/seconds | seconds
+    judging them
+time/update/seconds | seconds | verl timing_s/update_actor
+    all updates: forward, interventions, backward, optimiser
+time/push/seconds | seconds
+    handing the new weights to the sampler
+time/measure/seconds | seconds | verl timing_s/old_log_prob, of which this is the larger part
+    statistics without a gradient: before the updates, for the populations of interventions, and after the step
+time/validate/seconds | seconds
+    validation
+time/save/seconds | seconds
+    the checkpoint after the step before this one
+time/wait/seconds | seconds
+    waiting for the slowest rank
+time/step/seconds | seconds | verl timing_s/step; TRL step_time
+    the whole step with validation and rollout files, without the checkpoint
+throughput/tokens/per_second | tokens/s | verl perf/throughput
+    response tokens of the step / time/step/seconds
+throughput/generated/per_second | tokens/s
+    response tokens sampled / time/generate/seconds
+memory/rss/bytes | bytes
+    resident memory of the training processes, summed over ranks
+memory/device/bytes | bytes | verl perf/max_memory_allocated_gb
+    peak memory on the accelerator, largest rank
+"""
+"""`== section`, then for each metric `key | unit | name elsewhere` and its meaning, indented."""
+
+TIMING_SECTION = "Time and memory"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One entry of the table.
+
+    key      `area/quantity/statistic`, or `area/statistic`
+    unit     nats, fraction, tokens, seconds, ...; "1" for a plain number
+    meaning  the formula, in words and signs
+    alias    what other trainers call the same quantity, if they have it
+    timing   depends on the clock or the machine: differs between a resumed and an uninterrupted run
+    """
+
+    key: str
+    unit: str
+    meaning: str
+    alias: str
+    timing: bool
+
+
+@cache
+def sections() -> dict[str, tuple[Metric, ...]]:
+    """The table by section; `<estimator>` stands as it is."""
+    found: dict[str, tuple[Metric, ...]] = {}
+    for block in TABLE.split("\n== ")[1:]:
+        title, _, body = block.partition("\n")
+        found[title] = tuple(_entries(body, timing=title == TIMING_SECTION))
+    return found
+
+
+@cache
+def metrics() -> dict[str, Metric]:
+    """Every metric by key, `<estimator>` written out; RuntimeError if a key stands twice."""
+    found: dict[str, Metric] = {}
+    for metric in (metric for section in sections().values() for metric in section):
+        for key in (metric.key.replace("<estimator>", name) for name in ESTIMATORS):
+            if found.setdefault(key, metric) is not metric:
+                raise RuntimeError(f"metric {key} stands twice in the catalogue")
+    return found
+
+
+def is_timing(key: str) -> bool:
+    """Whether a metric depends on the clock or the machine; KeyError if the catalogue does not know it."""
+    return metrics()[key].timing
+
+
+def markdown() -> str:
+    """The text of docs/metrics.md."""
+    lines = [
+        "# Metrics",
+        "",
+        "Made from `steerctl/metrics/catalogue.py` by `python -m steerctl.metrics.catalogue`; do not edit by hand.",
+        "",
+        "Every line of a run's `metrics.jsonl` holds `step` and these keys. A mean with nothing to average over is",
+        "left out of the line; a number that is not finite is `null`. The last section depends on the clock and the",
+        "machine; everything else is the same, bit for bit on CPU, in a run that was interrupted and resumed.",
+        "`<estimator>` is one of "
+        + ", ".join(f"`{name}`" for name in ESTIMATORS)
+        + " (formulas: `steerctl/entropy/change.py`).",
+        "π is the policy at the sampling temperature. A, weight, penalty and the clip bounds are the dials after all",
+        "interventions. Means over tokens run over all micro-batches and ranks.",
+    ]
+    for title, section in sections().items():
+        lines += ["", f"## {title}", "", "| key | unit | meaning | elsewhere |", "|---|---|---|---|"]
+        lines += [_row(metric) for metric in section]
+    return "\n".join(lines) + "\n"
+
+
+def _entries(body: str, *, timing: bool) -> Iterator[Metric]:
+    head, meaning = "", ""
+    for line in [*body.splitlines(), "end"]:
+        if line.startswith("    "):
+            meaning = f"{meaning} {line.strip()}".strip()
+            continue
+        if head:
+            key, unit, alias = (*(part.strip() for part in head.split("|")), "")[:3]
+            yield Metric(key, unit, meaning, alias, timing)
+        head, meaning = line, ""
+
+
+def _row(metric: Metric) -> str:
+    cells = (f"`{metric.key}`", metric.unit, metric.meaning, metric.alias)
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+if __name__ == "__main__":
+    Path("docs/metrics.md").write_text(markdown(), encoding="utf-8")

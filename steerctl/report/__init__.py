@@ -1,0 +1,1 @@
+"""Run folders -> tables and figures. Reads the store, knows no engine."""

@@ -1,0 +1,54 @@
+"""`steerctl runs`: the commands as a user types them."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from steerctl.cli.runs import app
+from steerctl.errors import RunFolderError
+from steerctl.store.folder import RunFolder
+
+
+@pytest.fixture
+def runs(tmp_path):
+    for name in ("grpo", "steer"):
+        with RunFolder.create(tmp_path / "runs" / name, "{}", environment={}) as run:
+            run.append_metrics(1, {"reward/mean": 0.5, "policy/entropy/mean": 1.0})
+            run.set_status("finished", 1)
+    return tmp_path / "runs"
+
+
+def call(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_compare(runs):
+    result = call("compare", runs / "grpo", runs / "latest", "--plot", runs / "x.svg", "--plot", runs / "x.png")
+    assert result.exit_code == 0, result.output
+    assert "reward, last" in result.output
+    assert (runs / "x.svg").exists()
+    assert (runs / "x.png").exists()
+
+
+def test_compare_as_json(runs):
+    result = call("compare", runs / "grpo", runs / "steer", "--format", "json")
+    assert [run["name"] for run in json.loads(result.stdout)["runs"]] == ["grpo", "steer"]
+
+
+def test_list_and_show(runs, tmp_path):
+    assert call("list", runs).output.count("finished") == 2
+    assert "no run folders in" in call("list", tmp_path / "nowhere").output
+    assert "policy/entropy/mean" in call("show", runs / "grpo").output
+
+
+def test_what_is_no_run(tmp_path):
+    result = call("show", tmp_path)
+    assert isinstance(result.exception, RunFolderError)
+
+
+def test_the_module_imports_nothing_heavy():
+    code = "import sys, steerctl.cli.runs; sys.exit(any(m in sys.modules for m in ('torch', 'matplotlib', 'pyarrow')))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
