@@ -207,3 +207,13 @@ class ExperimentSpec(Strict):
                 f"optim.updates_per_step ({self.optim.updates_per_step})"
             )
         return self
+
+    @model_validator(mode="after")
+    def _length_penalty_fits(self) -> ExperimentSpec:
+        overlong = self.reward.overlong
+        if overlong is not None and overlong.cache_tokens > self.rollout.max_tokens:
+            raise ValueError(
+                f"reward.overlong.cache_tokens ({overlong.cache_tokens}) must not exceed "
+                f"rollout.max_tokens ({self.rollout.max_tokens})"
+            )
+        return self
