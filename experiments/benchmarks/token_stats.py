@@ -38,9 +38,10 @@ Statistics = Callable[[Tensor, Tensor, Tensor, argparse.Namespace], tuple[Tensor
 
 @dataclass(frozen=True)
 class Measurement:
-    """One pass: seconds, extra bytes at the peak, and numbers that must agree between the paths."""
+    """One pass: wall and CPU seconds, extra bytes at the peak, and numbers that must agree between the paths."""
 
     seconds: float
+    cpu_seconds: float
     peak_bytes: int
     loss: float
     hidden_grad: float
@@ -115,14 +116,14 @@ def measure(name: str, options: argparse.Namespace) -> Measurement:
     descend(path, Inputs.random(options.sequences, 1024, options), options)  # imports, thread pools
 
     before = memory_now(options.device)
-    start = time.perf_counter()
+    start, cpu_start = time.perf_counter(), time.process_time()
     loss, grads = descend(path, inputs, options)
     if options.device == "cuda":
         torch.cuda.synchronize()
-    seconds = time.perf_counter() - start
+    seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
     peak = memory_peak(options.device) - before
     norms = [float(torch.linalg.vector_norm(grad, dtype=torch.float64)) for grad in grads]
-    return Measurement(seconds, peak, float(loss), *norms)
+    return Measurement(seconds, cpu_seconds, peak, float(loss), *norms)
 
 
 def descend(path: Statistics, inputs: Inputs, options: argparse.Namespace) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -166,17 +167,23 @@ def report(results: dict[str, list[Measurement]], options: argparse.Namespace) -
         f"{options.device}, {options.threads} thread(s), {options.rounds} round(s), entropy gradient "
         f"{'on' if options.entropy_grad else 'off'}; trl: {whose}; torch {torch.__version__}"
     )
-    print(f"{'path':8}{'seconds':>10}{'(range)':>18}{'peak MiB':>12}{'time / full':>14}{'memory / full':>16}")
+    print(
+        f"{'path':8}{'seconds':>10}{'(range)':>18}{'/ full':>8}{'CPU s':>10}{'/ full':>8}{'peak MiB':>11}{'/ full':>10}"
+    )
     middle = {
-        name: (statistics.median(m.seconds for m in runs), statistics.median(m.peak_bytes for m in runs))
+        name: {
+            key: statistics.median(getattr(run, key) for run in runs)
+            for key in ("seconds", "cpu_seconds", "peak_bytes")
+        }
         for name, runs in results.items()
     }
-    for name, (seconds, peak) in middle.items():
-        times = [m.seconds for m in results[name]]
-        span = f"{min(times):.2f}-{max(times):.2f}"
+    for name, values in middle.items():
+        times = [run.seconds for run in results[name]]
+        share = {key: value / middle["full"][key] for key, value in values.items()}
         print(
-            f"{name:8}{seconds:10.2f}{span:>18}{peak / 2**20:12.0f}{seconds / middle['full'][0]:14.2f}"
-            f"{'1 / ' + format(middle['full'][1] / peak, '.1f'):>16}"
+            f"{name:8}{values['seconds']:10.2f}{f'{min(times):.2f}-{max(times):.2f}':>18}{share['seconds']:8.2f}"
+            f"{values['cpu_seconds']:10.2f}{share['cpu_seconds']:8.2f}"
+            f"{values['peak_bytes'] / 2**20:11.0f}{'1/' + format(1 / share['peak_bytes'], '.1f'):>10}"
         )
     return agree(results, tolerance=1e-2 if options.dtype == "bfloat16" else 1e-4)
 
