@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from functools import cache
+from types import ModuleType
 from typing import Annotated, Any, Union
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
@@ -32,17 +33,16 @@ class Plugin(Strict):
 def registry(room: str) -> dict[str, type[Plugin]]:
     """Every plug-in of a room (e.g. "steerctl.intervention"), by kind, in alphabetical order."""
     package = importlib.import_module(room)
-    found: dict[str, type[Plugin]] = {}
-    for info in sorted(pkgutil.iter_modules(package.__path__), key=lambda info: info.name):
-        if info.name.startswith("_"):
-            continue
-        module = importlib.import_module(f"{room}.{info.name}")
-        for value in vars(module).values():
-            if isinstance(value, type) and issubclass(value, Plugin) and value.__module__ == module.__name__:
-                default = value.model_fields["kind"].default
-                if default == info.name:
-                    found[info.name] = value
-    return found
+    names = sorted(info.name for info in pkgutil.iter_modules(package.__path__) if not info.name.startswith("_"))
+    found = {name: _plugin_in(importlib.import_module(f"{room}.{name}"), name) for name in names}
+    return {name: plugin for name, plugin in found.items() if plugin is not None}
+
+
+def _plugin_in(module: ModuleType, kind: str) -> type[Plugin] | None:
+    """The class of this kind that the module itself defines."""
+    classes = [value for value in vars(module).values() if isinstance(value, type) and issubclass(value, Plugin)]
+    own = [value for value in classes if value.__module__ == module.__name__]
+    return next((value for value in own if value.model_fields["kind"].default == kind), None)
 
 
 class AnyOf:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from steerctl.entropy.stats import stats_from_logits
 from steerctl.errors import NonFiniteError
 from steerctl.tensors import scatter_rows
 from steerctl.types import Message, OptimizerReport, Problem, Rollout, TokenStats, Verdict
-
-import numpy as np
 
 VOCABULARY = 12
 

@@ -111,7 +111,7 @@ class AlgorithmSpec(Strict):
     """How token losses become one number; see steerctl/loss/reduction.py."""
     constant_norm_length: PositiveInt | None = None
     """Divisor per sequence of reduction `constant_norm`; None: rollout.max_tokens."""
-    interventions: list[Annotated[Intervention, AnyOf("steerctl.intervention")]] = []
+    interventions: list[Annotated[Intervention, AnyOf("steerctl.intervention")]] = Field(default=[])
     """Folded over the neutral dials, left to right; empty: the baseline."""
 
 

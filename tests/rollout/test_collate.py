@@ -26,7 +26,7 @@ def test_shift_mask_and_values_by_hand():
         ranks=1,
         micro_batch_tokens=100,
     )
-    (update,) = step.updates
+    (update,) = step
     (batch,) = update.micro_batches
     assert batch.row_B.tolist() == [0, 1]
     assert batch.input_ids_BT.tolist() == [[7, 8, 1, 2], [7, 8, 0, 0]]
@@ -35,7 +35,6 @@ def test_shift_mask_and_values_by_hand():
     assert batch.advantages_BT.tolist() == [[0, 0.5, 0.5, 0.5], [0, -1.5, 0, 0]]
     assert batch.rollout_logprobs_BT.tolist() == [[0, -1, -2, -3], [0, -1, 0, 0]]
     assert (batch.num_tokens, batch.num_sequences) == (4, 2)
-    assert step.padding == pytest.approx(1 - 6 / 8)
 
 
 def test_two_ranks_share_the_rows_and_agree_on_the_denominators():
@@ -44,7 +43,7 @@ def test_two_ranks_share_the_rows_and_agree_on_the_denominators():
         group(i, (1,) * int(rng.integers(1, 5)), *[[2] * int(rng.integers(1, 9)) for _ in range(4)]) for i in range(6)
     ]
     advantages = torch.randn(6, 4)
-    ranks = [collate(groups, advantages, updates=3, rank=r, ranks=2, micro_batch_tokens=20).updates for r in range(2)]
+    ranks = [collate(groups, advantages, updates=3, rank=r, ranks=2, micro_batch_tokens=20) for r in range(2)]
     for mine, other in zip(*ranks, strict=True):
         assert len(mine.micro_batches) == len(other.micro_batches)
         assert mine.num_tokens == other.num_tokens
@@ -56,7 +55,7 @@ def test_two_ranks_share_the_rows_and_agree_on_the_denominators():
 
 def test_a_rank_without_rows_gets_a_batch_that_trains_nothing():
     step = collate([group(0, (1,), [2])], torch.ones(1, 1), updates=1, rank=1, ranks=2, micro_batch_tokens=10)
-    (batch,) = step.updates[0].micro_batches
+    (batch,) = step[0].micro_batches
     assert batch.row_B.tolist() == [-1]
     assert not batch.loss_mask_BT.any()
     assert batch.num_tokens == 1

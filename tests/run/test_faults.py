@@ -101,7 +101,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_last_checkpoint(tmp_path):
         assert steps
         assert (disk / "runs/small/checkpoints/latest").read_text().strip() == f"step_{max(steps):06d}"
     finally:
-        subprocess.run(["umount", str(disk)], check=True)  # noqa: S607
+        subprocess.run(["umount", str(disk)], check=True)
 
 
 def test_two_processes_cannot_write_one_run(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
 import time
 
 import pyarrow.parquet as pq
@@ -44,7 +45,7 @@ def test_killed_at_random_moments_and_resumed_equals_the_undisturbed_run(undistu
         process = start(*arguments, "--quiet")
         try:
             process.wait(timeout=rng.uniform(0.3, 1.0) * seconds)
-        except Exception:
+        except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         arguments = ["--resume", run] if (run / "status.json").exists() else [spec]

@@ -25,7 +25,7 @@ _CLEAR_EVERY = 2000
 _CHUNK = 1 << 16
 
 
-class _Undecided(Exception):  # noqa: N818 (a verdict, not a fault)
+class _Undecided(Exception):
     def __init__(self, status: str, why: str) -> None:
         super().__init__(why)
         self.status = status

@@ -1,0 +1,146 @@
+"""The house rules that a machine can check; the rest is in docs/."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from steerctl.plugins import registry
+from steerctl.spec.load import load_spec
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "steerctl"
+MAX_FILE, MAX_FUNCTION, MAX_NESTING = 300, 50, 3
+PUBLISHED = ("steerctl.advantage", "steerctl.intervention", "steerctl.loss")
+"""Rooms whose plug-ins are published methods, or say that they are ours."""
+ROOMS = ("steerctl.advantage", "steerctl.data", "steerctl.intervention", "steerctl.loss", "steerctl.reward")
+BLOCKS = (ast.For, ast.While, ast.Try, ast.Match)
+
+TESTED_ELSEWHERE = {
+    "__main__.py": "one call of cli.main; every test in tests/cli goes through it",
+    "cli/train.py": "tests/cli/test_main.py: what a user sees; the command itself is one call of run/experiment.py",
+    "plugins.py": "tests/spec/test_shape.py and, below, that every plug-in file is found",
+    "protocols.py": "signatures only",
+    "spec/experiment.py": "tests/spec/test_load.py and every test that builds an experiment",
+    "run/build.py": "tests/run/test_ranks.py, test_resume.py: whole runs",
+    "run/experiment.py": "tests/run/test_faults.py, test_resume.py: whole runs",
+    "run/populations.py": "tests/run/test_step.py: what each scope sees and costs",
+    "run/statistics.py": "tests/run/test_step.py",
+    "run/train.py": "tests/run/test_resume.py, test_faults.py, test_ranks.py: whole runs",
+    "types.py": "data only",
+    "errors.py": "tests/cli/test_main.py: the exit code of each branch",
+}
+"""Modules without a test file of their own name, each with where it is tested."""
+
+
+def sources() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """From `def` to the last line, the docstring not counted."""
+    first = function.body[0]
+    documented = (
+        isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+    )
+    docstring = (first.end_lineno or 0) - first.lineno + 1 if documented else 0
+    return (function.end_lineno or 0) - function.lineno + 1 - docstring
+
+
+def nesting(node: ast.AST, depth: int = 0) -> int:
+    """Deepest block inside a function; an `elif` is no deeper than its `if`."""
+    deepest = depth
+    for field, value in ast.iter_fields(node):
+        for child in value if isinstance(value, list) else [value]:
+            if not isinstance(child, ast.AST) or isinstance(child, ast.FunctionDef | ast.Lambda | ast.ClassDef):
+                continue
+            chained = isinstance(node, ast.If) and field == "orelse" and isinstance(child, ast.If)
+            inner = isinstance(child, (*BLOCKS, ast.If)) and not chained
+            deepest = max(deepest, nesting(child, depth + inner))
+    return deepest
+
+
+def plug_ins() -> list[tuple[str, str]]:
+    return [(room, kind) for room in ROOMS for kind in registry(room)]
+
+
+@pytest.mark.parametrize("path", sources(), ids=name_of)
+def test_files_and_functions_fit_a_screen_or_two(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_FILE
+    long = {function.name: code_lines(function) for function in functions(path) if code_lines(function) > MAX_FUNCTION}
+    assert long == {}
+    deep = {function.name: nesting(function) for function in functions(path) if nesting(function) > MAX_NESTING}
+    assert deep == {}
+
+
+def test_no_room_for_odds_and_ends() -> None:
+    forbidden = {"utils", "util", "common", "helpers", "misc"}
+    assert [name_of(path) for path in sources() if {path.stem, *path.relative_to(PACKAGE).parts} & forbidden] == []
+
+
+def test_every_module_has_its_test() -> None:
+    missing = []
+    for path in sources():
+        name = name_of(path)
+        folder = ROOT / "tests" / path.relative_to(PACKAGE).parent
+        if path.stem.startswith("_"):  # a room's base class and internals: tested through the room's own files
+            tested = any(folder.glob("test_*.py"))
+        else:
+            tested = (folder / f"test_{path.stem}.py").is_file()
+        if not tested and name not in TESTED_ELSEWHERE:
+            missing.append(name)
+    assert missing == []
+    assert [name for name in TESTED_ELSEWHERE if not (PACKAGE / name).is_file()] == []
+
+
+@pytest.mark.parametrize(("room", "kind"), plug_ins())
+def test_a_plug_in_is_named_like_its_file_and_says_where_it_comes_from(room: str, kind: str) -> None:
+    model = registry(room)[kind]
+    assert model.__module__ == f"{room}.{kind}"
+    if room not in PUBLISHED:
+        return
+    text = Path(inspect.getfile(model)).read_text(encoding="utf-8")
+    assert re.search(r"Source|arXiv|\bour(s| own)\b", text), (
+        "the docstring names a paper and equation, a repository, or us"
+    )
+
+
+def test_every_plug_in_file_is_found() -> None:
+    for room in ROOMS:
+        folder = PACKAGE / room.split(".")[1]
+        specs = {
+            path.stem for path in folder.glob("[a-z]*.py") if re.search(r"kind: Literal\[", path.read_text("utf-8"))
+        }
+        assert specs == set(registry(room))
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "experiments").rglob("*.yaml")), ids=lambda path: path.relative_to(ROOT).as_posix()
+)
+def test_every_experiment_loads(path: Path) -> None:
+    assert load_spec(path).spec.name
+
+
+def test_nothing_unpickles_or_evaluates_what_it_reads() -> None:
+    forbidden = re.compile(r"\bpickle\.loads?\(|\beval\(|\bexec\(|yaml\.(load|unsafe_load|full_load)\(")
+    hits = [name_of(path) for path in sources() if forbidden.search(re.sub(r"\.eval\(\)", "", path.read_text("utf-8")))]
+    assert hits == []
+    for path in sources():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if "torch.load(" in line:
+                assert "weights_only=True" in line, name_of(path)
