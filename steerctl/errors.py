@@ -8,7 +8,8 @@ SteerctlError                 every error this package raises on purpose; the co
 │   └── RunFolderError        a run folder exists already, is incomplete, or belongs to something else
 ├── EngineError               the training or generation engine failed; the run can be resumed; exit code 1
 │   └── NonFiniteError        loss or gradient is NaN or infinite; the step was not applied
-└── StorageError              the disk is full or read-only; nothing half-written was left behind; exit code 1
+├── StorageError              the disk is full or read-only; nothing half-written was left behind; exit code 1
+└── Interrupted               the user stopped the run, which is saved; exit code 130
 """
 
 from __future__ import annotations
@@ -52,3 +53,9 @@ class NonFiniteError(EngineError):
 
 class StorageError(SteerctlError):
     """Writing failed; the target is either absent or as it was before."""
+
+
+class Interrupted(SteerctlError):
+    """The run was stopped on request, after a finished step; it can be resumed."""
+
+    exit_code = 130

@@ -24,6 +24,12 @@ BLOCKS = (ast.For, ast.While, ast.Try, ast.Match)
 TESTED_ELSEWHERE = {
     "__main__.py": "one call of cli.main; every test in tests/cli goes through it",
     "cli/train.py": "tests/cli/test_main.py: what a user sees; the command itself is one call of run/experiment.py",
+    "engine/export.py": "tests/engine/test_policy.py: exported models load, with equal weights",
+    "engine/master.py": "tests/engine/test_policy.py and test_checkpoint.py",
+    "engine/quiet.py": "tests/run/test_faults.py: nothing but our one line on standard error",
+    "engine/rank_main.py": "tests/engine/test_launch.py",
+    "engine/ranks.py": "tests/engine/test_policy.py, tests/run/test_ranks.py",
+    "reward/grading/worker.py": "tests/reward/grading/test_pool.py: the worker is a process",
     "plugins.py": "tests/spec/test_shape.py and, below, that every plug-in file is found",
     "protocols.py": "signatures only",
     "spec/experiment.py": "tests/spec/test_load.py and every test that builds an experiment",

@@ -34,10 +34,14 @@ class Population:
 
     views       this rank's micro-batches, the dials as turned by the interventions before
     all_gather  the collective that makes a statistic independent of the number of ranks
+    step        sample-and-train iteration, from 0: for schedules and for memory that moves once a step
+    update      optimiser step within it, from 0
     """
 
     views: Sequence[View]
     all_gather: Callable[[Any], list[Any]]
+    step: int = 0
+    update: int = 0
 
     @classmethod
     def alone(cls, view: View) -> Population:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from steerctl.rollout.plan import padding_fraction, plan_micro_batches
+from steerctl.rollout.plan import plan_micro_batches
 from steerctl.tensors import pad_rows
 from steerctl.types import RolloutGroup, TokenBatch, Update
 
@@ -30,14 +30,6 @@ class Row:
         return len(self.prompt_ids) + len(self.token_ids_T) - 1
 
 
-@dataclass(frozen=True, slots=True)
-class CollatedStep:
-    """All updates of a step for one rank, and the share of padding over all ranks."""
-
-    updates: tuple[Update, ...]
-    padding: float
-
-
 def collate(
     groups: Sequence[RolloutGroup],
     advantages_PG: Tensor,
@@ -47,7 +39,7 @@ def collate(
     ranks: int,
     micro_batch_tokens: int,
     device: str = "cpu",
-) -> CollatedStep:
+) -> tuple[Update, ...]:
     """Deal the groups, in order, evenly into `updates`; sort each update's responses by length into micro-batches.
 
     Every rank calls this with the same groups and keeps its own share.
@@ -55,19 +47,18 @@ def collate(
     if len(groups) % updates:
         raise ValueError(f"{len(groups)} groups cannot be dealt evenly into {updates} updates")
     per_update = len(groups) // updates
-    built, paddings = [], []
+    built = []
     for index in range(updates):
         first = index * per_update
         rows = _rows(groups[first : first + per_update], advantages_PG[first : first + per_update], first)
         lengths = [row.length for row in rows]
         plan = plan_micro_batches(lengths, ranks, micro_batch_tokens)
-        paddings.append(padding_fraction(lengths, plan))
         num_tokens = sum(len(row.token_ids_T) for row in rows)
         micro_batches = tuple(
             _micro_batch([rows[row] for row in chosen], num_tokens, len(rows), device) for chosen in plan[rank]
         )
         built.append(Update(index, micro_batches, num_tokens, len(rows)))
-    return CollatedStep(tuple(built), sum(paddings) / len(paddings))
+    return tuple(built)
 
 
 def _rows(groups: Sequence[RolloutGroup], advantages_PG: Tensor, first: int) -> list[Row]:

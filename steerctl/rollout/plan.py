@@ -34,9 +34,3 @@ def plan_micro_batches(lengths: Sequence[int], ranks: int, token_budget: int) ->
             cut += [[] for _ in range(-len(cut) % ranks)]
     cut.sort(key=lambda rows: (-len(rows) * lengths[rows[0]] if rows else 1, rows))
     return [cut[rank::ranks] for rank in range(ranks)]
-
-
-def padding_fraction(lengths: Sequence[int], plan: Sequence[Sequence[MicroBatchRows]]) -> float:
-    """Share of padded token positions in the plan that hold no token."""
-    padded = sum(len(rows) * max(lengths[row] for row in rows) for rank in plan for rows in rank if rows)
-    return 1.0 - sum(lengths) / padded

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from steerctl.data import Dataset
 from steerctl.data.templates import Tokenizer
 from steerctl.data.tokenise import PreparedProblems, prepare
-from steerctl.engine.embedded import LocalGenerator
-from steerctl.engine.models import eos_ids, load_model, load_tokenizer, resolve
+from steerctl.engine.embedded import embedded_generator
+from steerctl.engine.models import load_tokenizer
 from steerctl.engine.policy import DeepSpeedPolicy
 from steerctl.protocols import Generator, Policy, Verifier
 from steerctl.reward.math_verify import MathVerifier
@@ -68,7 +68,12 @@ def build(spec: ExperimentSpec, reporter: Reporter) -> Session:
     progress = SamplingProgress(
         reporter, spec.rollout.sequences_per_step * spec.rollout.max_tokens // policy.world_size
     )
-    generator = TimedGenerator(_generator(spec, tokenizer, policy, progress), clock)
+    generator = TimedGenerator(
+        embedded_generator(
+            spec.policy, spec.rollout.generator, tokenizer, seed=spec.seed, device=policy.device, on_tokens=progress
+        ),
+        clock,
+    )
     timed = TimedPolicy(policy, clock)
     collector = _collector(spec, train, generator, TimedVerifier(verifier, clock), timed)
     parts = Parts(
@@ -91,19 +96,6 @@ def build(spec: ExperimentSpec, reporter: Reporter) -> Session:
 
 def _problems(spec: ExperimentSpec, dataset: Dataset, tokenizer: Tokenizer) -> PreparedProblems:
     return prepare(dataset.load(), tokenizer, spec.data.template, spec.data.max_prompt_tokens)
-
-
-def _generator(
-    spec: ExperimentSpec, tokenizer: Tokenizer, policy: DeepSpeedPolicy, progress: SamplingProgress
-) -> LocalGenerator:
-    """The embedded sampler: a plain copy of the model on the policy's device."""
-    return LocalGenerator(
-        load_model(spec.policy, seed=spec.seed).to(policy.device),
-        tokenizer,
-        max_sequences=spec.rollout.generator.max_sequences,
-        stop_ids=eos_ids(resolve(spec.policy), tokenizer),
-        on_tokens=progress,
-    )
 
 
 def _collector(

@@ -46,6 +46,7 @@ def run_experiment(request: TrainRequest, display: Callable[[], Reporter]) -> in
     if environment is None and (spec.engine.ranks > 1 or spec.engine.hostfile):
         return launch(sys.argv[1:], spec.engine)
     environment = environment or prepare_single()
+    environment.adopt()
     check_ranks(environment, spec.engine.ranks)
     limit_threads(spec.engine.threads_per_rank)
     if environment.rank != 0:

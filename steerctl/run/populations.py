@@ -23,6 +23,7 @@ def prepare_turns(
     policy: Policy,
     update: Update,
     updates: Sequence[Update],
+    step: int,
 ) -> list[Turn]:
     """One turn per intervention for `update`, each prepared on dials as turned by those before it.
 
@@ -44,7 +45,7 @@ def prepare_turns(
     turns: list[Turn] = []
     for intervention in interventions:
         views = _views(sources[intervention.population_scope](), surrogate, tuple(turns))
-        turns.append(intervention.prepare(Population(views, policy.all_gather)))
+        turns.append(intervention.prepare(Population(views, policy.all_gather, step, update.index)))
     return turns
 
 

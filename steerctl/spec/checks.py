@@ -173,6 +173,9 @@ def model_fits(spec: ExperimentSpec, machine: Machine | None) -> Findings:
         return
     if facts is None:
         return
+    if facts.logits_bent_by:
+        text = f"this architecture changes logits after its head ({', '.join(facts.logits_bent_by)}), which the token"
+        yield Finding("error", "policy.model", f"{text} statistics do not reproduce; use another architecture")
     total = spec.data.max_prompt_tokens + spec.rollout.max_tokens
     if facts.max_positions is not None and total > facts.max_positions:
         text = f"with rollout.max_tokens up to {total} tokens; the model was made for {facts.max_positions}"

