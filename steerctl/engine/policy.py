@@ -108,7 +108,7 @@ class DeepSpeedPolicy(TorchRanks):
         if culprit is None and not (math.isfinite(norm) and norm >= 0):
             culprit = "the gradient norm is not finite"
         if culprit is not None:
-            raise NonFiniteError(f"update {self.updates}: {culprit}; the step was not applied")
+            raise NonFiniteError(f"{culprit}; the update was not applied")
         self.updates += 1
         return OptimizerReport(grad_norm=norm, learning_rate=rate)
 

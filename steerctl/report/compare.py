@@ -84,10 +84,23 @@ def compare(records: Sequence[RunRecord]) -> Comparison:
     return Comparison(tuple(summarise(record) for record in records), differences)
 
 
+def _folded(differences: Mapping[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+    """A plug-in that some runs do not have is one difference, its kind, instead of one per setting."""
+    absent = {path.removesuffix(".kind") for path, row in differences.items() if path.endswith(".kind") and None in row}
+    found: dict[str, tuple[Any, ...]] = {}
+    for path, row in differences.items():
+        parent = next((prefix for prefix in absent if path.startswith(f"{prefix}.")), None)
+        if parent is None:
+            found[path] = row
+        elif path == f"{parent}.kind":
+            found[parent] = row
+    return found
+
+
 def summarise(record: RunRecord) -> RunSummary:
     """One run's quantities; RunFolderError if it has no finished step."""
-    lines = [line for line in record.read_metrics() if line["step"] > 0]
-    if not lines:
+    lines = record.read_metrics()  # the line of step 0 holds the validation before training, and nothing else
+    if not any(line["step"] > 0 for line in lines):
         raise RunFolderError(f"{record.path} has no finished step yet; nothing to compare")
     values = {item.key: item.read(lines) for item in QUANTITIES}
     return RunSummary(record.name, record.path, record.status.state, values)
@@ -109,7 +122,7 @@ def footnotes(comparison: Comparison) -> list[str]:
         "entropy in nats per token; time is the sum over the steps, start-up left out",
     ]
     notes += [f"{run.name}: {run.path} ({run.state})" for run in comparison.runs]
-    for path, row in comparison.differences.items():
+    for path, row in _folded(comparison.differences).items():
         notes.append(f"differs: {path}: " + " | ".join(_short(value) for value in row))
     return notes
 

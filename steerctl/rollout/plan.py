@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 MicroBatchRows = list[int]
+
+OVERHEAD = 1 / 16
+"""What one more micro-batch costs, as a share of the token budget: padding is worth avoiding only above that."""
 
 
 def plan_micro_batches(lengths: Sequence[int], ranks: int, token_budget: int) -> list[list[MicroBatchRows]]:
     """Rows of every micro-batch of every rank: `plan[rank][k]`, the same number of micro-batches on every rank.
 
-    Sequences are sorted by length and cut greedily wherever `rows · longest` would exceed `token_budget`; a sequence
-    longer than the budget runs alone. The largest micro-batches are halved until their number is a multiple of
-    `ranks`; with fewer sequences than ranks some micro-batches are empty. The plan is a pure function of its
-    arguments, so that every rank computes the same one.
+    Sequences are sorted by length and cut so that padded tokens plus OVERHEAD per micro-batch are least, no
+    micro-batch exceeding `token_budget` padded tokens; a sequence longer than the budget runs alone. The largest
+    micro-batches are then halved until their number is a multiple of `ranks`; with fewer sequences than ranks some are
+    empty. The plan is a pure function of its arguments, so every rank computes the same one.
     """
     if not lengths:
         raise ValueError("an update without sequences cannot be planned")
     order = sorted(range(len(lengths)), key=lambda row: (-lengths[row], row))
-    cut: list[MicroBatchRows] = []
-    for row in order:
-        if cut and (len(cut[-1]) + 1) * lengths[cut[-1][0]] <= token_budget:
-            cut[-1].append(row)
-        else:
-            cut.append([row])
+    cut = [order[start:stop] for start, stop in _cuts([lengths[row] for row in order], token_budget)]
     while len(cut) % ranks:
         largest = max(cut, key=lambda rows: len(rows) * lengths[rows[0]] if len(rows) > 1 else 0)
         if len(largest) > 1:
@@ -34,3 +34,23 @@ def plan_micro_batches(lengths: Sequence[int], ranks: int, token_budget: int) ->
             cut += [[] for _ in range(-len(cut) % ranks)]
     cut.sort(key=lambda rows: (-len(rows) * lengths[rows[0]] if rows else 1, rows))
     return [cut[rank::ranks] for rank in range(ranks)]
+
+
+def _cuts(descending: Sequence[int], token_budget: int) -> list[tuple[int, int]]:
+    """Where to cut lengths sorted from long to short: dynamic programming over the end of each micro-batch."""
+    longest = np.asarray(descending, dtype=np.float64)
+    least = np.zeros(len(longest) + 1)
+    begin = np.zeros(len(longest) + 1, dtype=np.int64)
+    lowest = 0
+    for stop in range(1, len(longest) + 1):
+        while lowest < stop - 1 and (stop - lowest) * longest[lowest] > token_budget:
+            lowest += 1
+        starts = np.arange(lowest, stop)
+        costs = least[lowest:stop] + (stop - starts) * longest[lowest:stop]
+        begin[stop] = lowest + int(costs.argmin())
+        least[stop] = costs.min() + OVERHEAD * token_budget
+    found, stop = [], len(longest)
+    while stop:
+        found.append((int(begin[stop]), stop))
+        stop = int(begin[stop])
+    return found[::-1]

@@ -68,12 +68,10 @@ def build(spec: ExperimentSpec, reporter: Reporter) -> Session:
     progress = SamplingProgress(
         reporter, spec.rollout.sequences_per_step * spec.rollout.max_tokens // policy.world_size
     )
-    generator = TimedGenerator(
-        embedded_generator(
-            spec.policy, spec.rollout.generator, tokenizer, seed=spec.seed, device=policy.device, on_tokens=progress
-        ),
-        clock,
+    sampler = embedded_generator(
+        spec.policy, spec.rollout.generator, tokenizer, seed=spec.seed, device=policy.device, on_tokens=progress
     )
+    generator = TimedGenerator(sampler, clock)
     timed = TimedPolicy(policy, clock)
     collector = _collector(spec, train, generator, TimedVerifier(verifier, clock), timed)
     parts = Parts(
@@ -90,7 +88,8 @@ def build(spec: ExperimentSpec, reporter: Reporter) -> Session:
         device=str(policy.device),
         entropy_after_every=spec.log.entropy_after_every,
     )
-    validation = _validation(spec, tokenizer, collector)
+    # Validation has its own line in the timings, so its sampling and judging go past the clock.
+    validation = _validation(spec, tokenizer, replace(collector, generator=sampler, verifier=verifier, ranks=policy))
     return Session(spec, parts, policy, tokenizer, validation, clock, progress, train.dropped, len(train.problems))
 
 

@@ -44,8 +44,8 @@ def _without_graph(record: Tensors) -> Tensors:
 
 @contextmanager
 def named_failure(step: int, update: Update) -> Iterator[None]:
-    """Say in which step and update a NonFiniteError happened; the policy says in which micro-batch."""
+    """Say in which step (counted from 1, as everywhere a user looks) and update a NonFiniteError happened; the policy says in which micro-batch."""
     try:
         yield
     except NonFiniteError as error:
-        raise NonFiniteError(f"step {step}, update {update.index}: {error}") from error
+        raise NonFiniteError(f"step {step + 1}, update {update.index}: {error}") from error

@@ -35,11 +35,6 @@ class Clock:
         self._seconds.clear()
         return seconds
 
-    def discard(self, *names: str) -> None:
-        """Forget these seconds: they belong to another name."""
-        for name in names:
-            self._seconds.pop(name, None)
-
 
 class TimedGenerator:
     """A generator whose sampling counts as `generate` and whose new weights count as `push`."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from steerctl.engine.checkpoint import load_state, save_state
 from steerctl.engine.export import export_model
-from steerctl.errors import Interrupted, SteerctlError, StorageError
+from steerctl.errors import Interrupted, StorageError
 from steerctl.metrics.groups import validation_tally
 from steerctl.run.build import Session
 from steerctl.run.interrupt import Interrupts
@@ -45,7 +45,7 @@ def train(session: Session, folder: RunFolder | None, reporter: Reporter) -> Non
     try:
         with Interrupts(reporter.note) as interrupts:
             _loop(session, folder, reporter, position, interrupts)
-    except (SteerctlError, KeyboardInterrupt) as error:
+    except (Exception, KeyboardInterrupt) as error:
         if folder is not None:
             _say_how_it_ended(folder, error)
         raise
@@ -124,7 +124,6 @@ def _validate(session: Session, folder: RunFolder | None, position: Position) ->
         return {}
     with session.clock("validate"):
         groups = session.validation.sample(range(session.validation.problems), -1 - position.step)
-    session.clock.discard("generate", "verify", "wait")
     if folder is not None:
         folder.write_validation(position.step, RolloutTable.of(groups))
     return validation_tally(groups).finish()

@@ -216,9 +216,9 @@ def test_a_step_that_is_not_finite_is_refused_on_every_rank(runs: Runs, case: st
     refusals = runs.trained[ranks][case]["refusals"]
     micro_batch = 4 if ranks == 1 else 2
     assert refusals["loss"] == [
-        f"update 6: the loss of micro-batch {micro_batch} on rank {ranks - 1} is not finite; the step was not applied"
+        f"the loss of micro-batch {micro_batch} on rank {ranks - 1} is not finite; the update was not applied"
     ]
-    assert refusals["gradient"] == ["update 6: the gradient norm is not finite; the step was not applied"]
+    assert refusals["gradient"] == ["the gradient norm is not finite; the update was not applied"]
     before, after = runs.weights(case, ranks, "end"), runs.weights(case, ranks, "after_faults")
     assert all(torch.equal(before[name], after[name]) for name in before)
 

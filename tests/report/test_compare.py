@@ -50,7 +50,8 @@ def test_the_table(pair, width):
     notes = footnotes(compare(pair))
     assert "5 steps at either end" in notes[0]
     assert f"grpo: {pair[0].path} (finished)" in notes
-    assert "differs: algorithm.interventions.0.kind: - | steer" in notes
+    assert "differs: algorithm.interventions.0: - | steer" in notes
+    assert not any("weight_min" in note for note in notes)
 
 
 def test_many_runs_are_rows(pair):

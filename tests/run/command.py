@@ -17,7 +17,12 @@ ROOT = Path(__file__).parents[2]
 SMALL = {
     "name": "small",
     "steps": 6,
-    "data": {"train": {"kind": "arithmetic", "count": 20}},
+    "validate_every": 3,
+    "data": {
+        "train": {"kind": "arithmetic", "count": 20},
+        "validation": {"kind": "arithmetic", "split": "test", "count": 10},
+        "max_prompt_tokens": 32,
+    },
     "rollout": {"problems_per_step": 8, "group_size": 4, "max_tokens": 24},
     "reward": {"verifier": {"kind": "arithmetic"}},
     "algorithm": {"interventions": [{"kind": "steer"}]},

@@ -113,7 +113,7 @@ def test_two_processes_cannot_write_one_run(tmp_path):
                 break
         second = train("--resume", run)
         assert second.returncode == 2
-        assert "writing" in one_line(second)
+        assert "is being written by process" in one_line(second)
     finally:
         first.kill()
         first.communicate()
