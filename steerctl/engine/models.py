@@ -52,6 +52,8 @@ def load_tokenizer(policy: PolicySpec) -> Any:  # noqa: ANN401 (a transformers t
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=policy.trust_remote_code)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ModelError(f"{policy.model}: no usable tokenizer in {folder}: {_first_line(error)}") from error
+    # Its warning about long sequences: prompts are counted, and `steerctl check` speaks of the model's length.
+    tokenizer.deprecation_warnings["sequence-length-is-longer-than-the-specified-maximum"] = True
     if tokenizer.eos_token_id is None:
         raise ModelError(f"{policy.model}: the tokenizer has no end-of-sequence token (eos_token)")
     facts = describe_local(str(folder))

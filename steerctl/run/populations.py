@@ -23,6 +23,7 @@ def prepare_turns(
     policy: Policy,
     update: Update,
     updates: Sequence[Update],
+    *,
     step: int,
 ) -> list[Turn]:
     """One turn per intervention for `update`, each prepared on dials as turned by those before it.

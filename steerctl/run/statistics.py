@@ -44,7 +44,10 @@ def _without_graph(record: Tensors) -> Tensors:
 
 @contextmanager
 def named_failure(step: int, update: Update) -> Iterator[None]:
-    """Say in which step (counted from 1, as everywhere a user looks) and update a NonFiniteError happened; the policy says in which micro-batch."""
+    """Say in which step and update a NonFiniteError happened; the policy says in which micro-batch.
+
+    Steps count from 1, as everywhere a user looks.
+    """
     try:
         yield
     except NonFiniteError as error:

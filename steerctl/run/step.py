@@ -86,7 +86,7 @@ def run_step(parts: Parts, step: int, cursor: int) -> StepOutcome:
     views: list[View] = []
     reports: list[OptimizerReport] = []
     for update in updates:
-        turns = prepare_turns(parts.interventions, surrogate, policy, update, updates, step)
+        turns = prepare_turns(parts.interventions, surrogate, policy, update, updates, step=step)
         for batch in update.micro_batches:
             stats = policy.forward(batch, needs)
             dials = fold(turns, surrogate.neutral_dials(batch), batch, stats)

@@ -147,15 +147,23 @@ def _record(folder: RunFolder | None, reporter: Reporter, position: Position, me
 def _timings(session: Session, metrics: Mapping[str, float], seconds: float) -> dict[str, float]:
     """Where the time of the step went on this rank, and how fast it was; memory of all ranks. Collective."""
     laps = session.clock.lap()
-    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     tokens = metrics["batch/tokens/count"]
     return {
         **{f"time/{name}/seconds": value for name, value in laps.items()},
         "time/step/seconds": seconds,
         "throughput/tokens/per_second": tokens / seconds,
         "throughput/generated/per_second": tokens / max(laps["generate"], 1e-9),
-        "memory/rss/bytes": float(sum(session.policy.all_gather(resident))),
+        "memory/rss/bytes": float(sum(session.policy.all_gather(_resident_bytes()))),
     }
+
+
+def _resident_bytes() -> int:
+    """Memory this process holds now (Linux); elsewhere the most it ever held."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return pages * resource.getpagesize()
 
 
 def _say_how_it_ended(folder: RunFolder, error: BaseException) -> None:
