@@ -59,8 +59,8 @@ class RunFolder(RunRecord):
         The new folder is complete before it gets its name, and before an old run (with `overwrite`) is removed.
 
         Raises:
-            RunFolderError: something is at `path` already (with `overwrite`: and it is not a run folder, or a process
-                is writing it), or the name is `latest`.
+            RunFolderError: something is at `path` already (with `overwrite`, or if it is a run that never got to its
+                first step: and it is not a run folder, or a process is writing it), or the name is `latest`.
             StorageError: the disk is full or read-only.
         """
         _check_free(path, overwrite=overwrite)
@@ -221,8 +221,14 @@ def _check_free(path: Path, *, overwrite: bool) -> None:
             return
     if not is_run_folder(path):
         raise RunFolderError(f"{path} exists and is not a run folder, so it stays; choose another name or output")
-    if not overwrite:
+    if not overwrite and not _is_blank(path):
         raise RunFolderError(f"{path} holds a run already; go on with --resume {path}, or replace it with --overwrite")
+
+
+def _is_blank(path: Path) -> bool:
+    """Whether a run ended before its first line of metrics, so that nothing is lost with it."""
+    metrics = path / METRICS
+    return not metrics.exists() or metrics.stat().st_size == 0
 
 
 def _remove_run(path: Path) -> None:

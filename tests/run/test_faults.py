@@ -32,7 +32,7 @@ def test_nan_in_the_loss_names_step_update_and_micro_batch_and_keeps_the_checkpo
     assert "step 4, update 0" in text
     assert "micro-batch 0" in text
     assert f"--resume {run}" in text
-    assert [line["step"] for line in metrics(run)] == [1, 2, 3]
+    assert [line["step"] for line in metrics(run)] == [0, 1, 2, 3]
     assert sorted(path.name for path in (run / "checkpoints").glob("step_*")) == ["step_000002"]
     resumed = train("--resume", run, "--quiet")
     assert resumed.returncode == 0, resumed.stderr
@@ -65,10 +65,21 @@ def test_wrong_key_with_its_line(tmp_path):
 def test_wrong_parquet_schema(tmp_path):
     path = tmp_path / "wrong.parquet"
     pq.write_table(pa.table({"question": ["1+1"], "answer": ["2"]}), path)
-    done = train(write_spec(tmp_path, data={"train": {"kind": "verl", "path": str(path)}}))
+    done = train(write_spec(tmp_path, data={"train": {"kind": "verl", "path": str(path)}}, validate_every=0))
     assert done.returncode == 2
     assert "wrong.parquet" in one_line(done)
     assert "prompt" in one_line(done)
+
+
+def test_a_run_that_never_finished_a_step_is_not_in_the_way(tmp_path):
+    empty = tmp_path / "empty.jsonl"
+    empty.write_text("")
+    assert (
+        train(write_spec(tmp_path, data={"train": {"kind": "verl", "path": str(empty)}}, validate_every=0)).returncode
+        == 2
+    )
+    done = train(write_spec(tmp_path, steps=1), "--quiet")
+    assert done.returncode == 0, done.stderr
 
 
 def test_an_existing_run_is_not_overwritten(tmp_path):

@@ -30,8 +30,8 @@ def alone(tmp_path_factory):
 
 
 def assert_same(lines, reference):
-    assert [line["step"] for line in lines] == [1, 2, 3]
-    first, expected = lines[0], reference[0]
+    assert [line["step"] for line in lines] == [0, 1, 2, 3]
+    first, expected = lines[1], reference[1]
     for key in EXACT:
         assert first[key] == expected[key], key
     for key in CLOSE:
