@@ -150,3 +150,18 @@ def test_nothing_unpickles_or_evaluates_what_it_reads() -> None:
         for line in path.read_text(encoding="utf-8").splitlines():
             if "torch.load(" in line:
                 assert "weights_only=True" in line, name_of(path)
+
+
+def test_the_step_fits_one_screen() -> None:
+    """Statements, nested ones and the docstring counted."""
+    (step,) = (each for each in functions(PACKAGE / "run" / "step.py") if each.name == "run_step")
+    assert sum(isinstance(node, ast.stmt) for node in ast.walk(step)) - 1 <= 30
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda path: path.name
+)
+def test_links_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))
+    missing = [target for target in targets if "://" not in target and not (page.parent / target).exists()]
+    assert missing == []

@@ -19,7 +19,7 @@ SMALL = {
     "steps": 6,
     "validate_every": 3,
     "data": {
-        "train": {"kind": "arithmetic", "count": 20},
+        "train": {"kind": "arithmetic", "count": 16},
         "validation": {"kind": "arithmetic", "split": "test", "count": 10},
         "max_prompt_tokens": 32,
     },
