@@ -80,7 +80,7 @@ def test_only_the_advantage_is_turned_and_entropy_is_detached():
 def test_it_knows_neither_micro_batches_nor_ranks():
     method = seeing(GrpoS(), [[1, 0, 1, 0], [1, 1, 0, 1]])
     assert method.population_scope == "step"
-    assert_same_in_every_cut(lambda: method, make_case(seed=3, rows=8, drift=0.4))
+    assert_same_in_every_cut(lambda: seeing(method, [[1, 0, 1, 0], [1, 1, 0, 1]]), make_case(seed=3, rows=8, drift=0.4))
 
 
 def test_edges_stay_finite():

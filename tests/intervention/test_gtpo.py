@@ -127,7 +127,7 @@ def test_alpha_2_zero_with_separate_means_or_a_single_token_leaves_no_signal(val
 def test_it_knows_neither_micro_batches_nor_ranks(normalise):
     method = seeing(Gtpo(normalise=normalise), [[1, 0, 1, 0], [1, 1, 0, 1]])
     assert method.population_scope == "step"
-    assert_same_in_every_cut(lambda: method, make_case(seed=3, rows=8, drift=0.4))
+    assert_same_in_every_cut(lambda: seeing(method, [[1, 0, 1, 0], [1, 1, 0, 1]]), make_case(seed=3, rows=8, drift=0.4))
 
 
 def test_an_update_of_the_step_finds_its_own_rows():
@@ -150,3 +150,21 @@ def test_what_it_refuses():
         Gtpo(entropy_min=0.5, entropy_max=0.2)
     with pytest.raises(RuntimeError, match="gtpo has not seen"):
         turned(Gtpo(), make_case())
+
+
+def test_statistics_are_gathered_once_a_step():
+    case, calls = make_case(seed=5), []
+
+    def all_gather(value):
+        calls.append(value)
+        return [value]
+
+    method = seeing(Gtpo(), [[1, 0, 1], [0, 1, 0]])
+    turns = [turn_of(method, [case], update=update, all_gather=all_gather) for update in range(3)]
+    assert turns[0] is turns[1] is turns[2]
+    once = len(calls)
+    method.reshape(groups_of([[1, 1, 1], [0, 1, 0]]))
+    again = turn_of(method, [case], step=1, all_gather=all_gather)
+    assert len(calls) == 2 * once
+    one, other = (turn(case.view().dials, case.batch, case.stats).advantages_BT for turn in (turns[0], again))
+    assert not torch.equal(one, other)

@@ -94,9 +94,10 @@ def test_the_controller_climbs_where_the_policy_is_too_far_and_survives_a_checkp
             state = json.loads(json.dumps(dict(method.state_dict())))
             method = seeing(method)
             method.load_state_dict(state)
+        assert method.state_dict()["coef"] == pytest.approx(expected[step], rel=1e-5)
+        method.reshape(groups_of(REWARDS))
         for _update in range(3):
             by_row(method, far_from_the_reference(case, [distance] * 6), step)
-            assert method._coef == pytest.approx(expected[step], rel=1e-5)
     assert expected[1] == pytest.approx(0.2 * 1.02)
     fixed = seeing(KlReward(kl_coef=0.2))
     by_row(fixed, far_from_the_reference(case, [9.0] * 6))

@@ -73,7 +73,7 @@ def test_every_fault_at_its_line_in_the_order_of_the_file(write) -> None:
     kinds = [line for line in lines if "known kinds" in line]
     assert [line for line in lines if line not in kinds] == EXPECTED.splitlines()
     assert kinds[0].startswith("16: algorithm.loss.kind: unknown kind 'ppo_clp'; did you mean ppo_clip?; known kinds: ")
-    assert kinds[1].startswith("20: algorithm.interventions.1: needs a kind; known kinds: clip_higher, ")
+    assert kinds[1].startswith("20: algorithm.interventions.1: needs a kind; known kinds: ")
 
 
 def test_a_fault_in_a_parent_names_the_parent(write) -> None:
