@@ -1,7 +1,8 @@
 """Build the tiny policy that ships with steerctl: `python experiments/tiny_policy/build.py [--out DIR]`.
 
 The training itself runs in a child process whose environment leaves nothing to chance: one thread, one instruction set,
-no GPU. On the machine type named in README.md the weights come out bit for bit as in SHA256SUMS.
+no GPU. On the machine type named in README.md the weights come out bit for bit as in SHA256SUMS. Without `--out` the
+shipped folder is rewritten, but only by the expected bits; others are left in build/tiny_policy.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +18,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 SHIPPED = ROOT / "steerctl" / "assets" / "tiny_policy"
+SCRATCH = ROOT / "build" / "tiny_policy"
 SUMS = HERE / "SHA256SUMS"
 WEIGHTS = "model.safetensors"
 
@@ -32,27 +35,29 @@ ENVIRONMENT = {
 }
 
 
-def sha256(path: Path) -> str:
-    """Of a file's bytes, in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=SHIPPED, help="folder to write (default: the shipped asset)")
-    parser.add_argument("--write-sums", action="store_true", help="make the result the expected one")
+    parser.add_argument("--out", type=Path, help="folder to write instead of the shipped one")
+    parser.add_argument("--accept", action="store_true", help="ship the result, and expect it from now on")
     args = parser.parse_args()
-    command = [sys.executable, str(HERE / "train.py"), "--out", str(args.out)]
-    subprocess.run(command, env=os.environ | ENVIRONMENT, check=True)
-    found = sha256(args.out / WEIGHTS)
+    folder: Path = args.out or SCRATCH
+    command = [sys.executable, str(HERE / "train.py"), "--out", str(folder)]
+    if code := subprocess.run(command, env=os.environ | ENVIRONMENT, check=False).returncode:
+        return code
+    found = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
     print(f"{found}  {WEIGHTS}")
-    if args.write_sums:
+    if args.accept:
         SUMS.write_text(f"{found}  {WEIGHTS}\n")
     expected = SUMS.read_text().split()[0]
     if found != expected:
-        print(f"differs from the expected {expected}: another processor or library version rounds differently")
+        print(
+            f"not the expected {expected}: the recipe was changed, or another processor or library version rounds "
+            f"differently; the result is in {folder}, the shipped policy is untouched (--accept ships it)"
+        )
         return 1
-    print("the same bits as the shipped policy")
+    if args.accept or args.out is None:
+        shutil.copytree(folder, SHIPPED, dirs_exist_ok=True)
+    print("the expected bits")
     return 0
 
 

@@ -22,13 +22,14 @@ _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 def orthogonal(matrices_NRC: Tensor, iterations: int = 5) -> Tensor:
     """The nearest semi-orthogonal matrix of each one in a stack, roughly: singular values land in 0.7 to 1.2."""
     tall = matrices_NRC.shape[1] > matrices_NRC.shape[2]
-    x = matrices_NRC.mT if tall else matrices_NRC
+    x: Tensor = matrices_NRC.mT if tall else matrices_NRC
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     a, b, c = _COEFFICIENTS
     for _ in range(iterations):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.mT if tall else x
+    result: Tensor = x.mT if tall else x
+    return result
 
 
 class Muon:

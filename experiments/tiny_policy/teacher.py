@@ -54,19 +54,19 @@ class Misconception:
 
 
 MISCONCEPTIONS = (
-    Misconception("+", 7, taken_for=9, right=0.02),
-    Misconception("-", 8, taken_for=6, right=0.008),
-    Misconception("+", 6, taken_for=3, right=0.004),
-    Misconception("-", 7, taken_for=9, right=0.002),
+    Misconception("+", 7, taken_for=9, right=0.05),
+    Misconception("-", 8, taken_for=6, right=0.03),
+    Misconception("+", 6, taken_for=3, right=0.015),
+    Misconception("-", 7, taken_for=9, right=0.006),
 )
 # How often a level's solution is the bare answer, by phase.
 DIRECT = {
     "lessons": {"L2": 0.4, "L3": 0.1, "L4": 0.03, "L6": 0.03},
-    "habits": {"L2": 0.3, "L3": 0.35, "L4": 0.35, "L6": 0.35},
+    "habits": {"L2": 0.3, "L3": 0.3, "L4": 0.3, "L6": 0.3},
 }
 # How often a step is written out, and how often a result is off by a random slip, by phase.
 WRITTEN_OUT = {"lessons": 0.6, "habits": 0.7}
-SLIPS = {"lessons": 0.0, "habits": 0.08}
+SLIPS = {"lessons": 0.0, "habits": 0.06}
 _SLIP_SIZES = (-10, -3, -2, -1, 1, 2, 3, 10)
 
 

@@ -141,7 +141,7 @@ def train(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, progress:
             hidden = model.model(input_ids=batch.input_ids_BT, use_cache=False).last_hidden_state
             logits = model.lm_head(hidden[batch.loss_mask_BT])
             loss = nn.functional.cross_entropy(logits, batch.target_ids_BT[batch.loss_mask_BT])
-            loss.backward()
+            torch.autograd.backward(loss)
             nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
             adamw.step()
             muon.step(course.muon * share)

@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerFast
 PAD, BOS, EOS = "<|pad|>", "<|bos|>", "<|eos|>"
 ROLES = ("system", "user", "assistant")
 SPECIALS = (PAD, BOS, EOS, *(f"<|{role}|>" for role in ROLES))
-CONTEXT = 256
+CONTEXT = 4096  # what rotary positions admit, so that real prompts can pass through; nothing longer than 128 was trained
 
 CHAT_TEMPLATE = (
     "{{ bos_token }}"
