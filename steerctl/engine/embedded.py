@@ -14,7 +14,8 @@ from steerctl.engine.cache import FixedCache
 from steerctl.engine.draws import Draw, draw, uniforms
 from steerctl.engine.models import eos_ids, load_model, resolve
 from steerctl.errors import EngineError, ModelError
-from steerctl.spec.experiment import EmbeddedGenerator, PolicySpec
+from steerctl.spec.experiment import PolicySpec
+from steerctl.spec.generator import EmbeddedGenerator
 from steerctl.types import Request, Rollout, Sampling
 
 SHRINK_BELOW = 0.75

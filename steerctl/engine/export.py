@@ -45,30 +45,13 @@ def export_model(
             failure = str(error)
     if writer is not None and failure is None:
         try:
-            _name_weights(writer, folder)
+            writer.close_as_model()
             _write_companions(policy, tokenizer, folder, str(dtype).removeprefix("torch."))
         except OSError as error:
             failure = str(error)
     failures = [text for text in policy.all_gather(failure) if text is not None]
     if failures:
         raise StorageError(f"{folder}: the model could not be written: {failures[0]}")
-
-
-def _name_weights(writer: ShardWriter, folder: Path) -> None:
-    """Give the files the names transformers looks for, and write the index if there is more than one."""
-    where = writer.close()
-    parts = sorted(set(where.values()))
-    if len(parts) == 1:
-        (folder / parts[0]).rename(folder / "model.safetensors")
-        return
-    names = {part: f"model-{i + 1:05d}-of-{len(parts):05d}.safetensors" for i, part in enumerate(parts)}
-    for part, name in names.items():
-        (folder / part).rename(folder / name)
-    index = {
-        "metadata": {"total_size": writer.total_bytes},
-        "weight_map": {parameter: names[part] for parameter, part in where.items()},
-    }
-    (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
 
 
 def _write_companions(policy: DeepSpeedPolicy, tokenizer: Any, folder: Path, dtype: str) -> None:  # noqa: ANN401 (a transformers tokenizer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -39,6 +40,22 @@ class ShardWriter:
         if self._pending:
             self._write()
         return dict(self._files)
+
+    def close_as_model(self) -> None:
+        """Write what is left, give the files the names transformers looks for, and an index if there are several."""
+        where = self.close()
+        parts = sorted(set(where.values()))
+        if len(parts) == 1:
+            (self._folder / parts[0]).rename(self._folder / "model.safetensors")
+            return
+        names = {part: f"model-{i + 1:05d}-of-{len(parts):05d}.safetensors" for i, part in enumerate(parts)}
+        for part, name in names.items():
+            (self._folder / part).rename(self._folder / name)
+        index = {
+            "metadata": {"total_size": self.total_bytes},
+            "weight_map": {parameter: names[part] for parameter, part in where.items()},
+        }
+        (self._folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
 
     def _write(self) -> None:
         self._count += 1

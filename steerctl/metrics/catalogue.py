@@ -117,6 +117,8 @@ mismatch/logprob_abs/max | nats
     largest of them
 mismatch/kl/mean | nats | verl rollout_corr/*
     k3 estimate of KL(π_sampler ‖ π_trainer): ρ − 1 − log ρ, ρ = π_trainer/π_sampler
+mismatch/parity/max | nats
+    largest |log π_trainer − log π_server| of the tokens sampled right after the push of the weights; vLLM only
 batch/padding/fraction | fraction
     positions of the micro-batches that hold no token of any sequence
 batch/tokens/count | tokens
@@ -152,6 +154,8 @@ time/push/seconds | seconds
     handing the new weights to the sampler
 time/measure/seconds | seconds | verl timing_s/old_log_prob, of which this is the larger part
     statistics without a gradient: before the updates, for the populations of interventions, and after the step
+time/parity/seconds | seconds
+    sampling and measuring the tokens of mismatch/parity/max
 time/validate/seconds | seconds
     validation
 time/save/seconds | seconds

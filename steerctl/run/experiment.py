@@ -72,7 +72,7 @@ def run_experiment(request: TrainRequest, display: Callable[[], Reporter]) -> in
 
 
 def _run(spec: ExperimentSpec, folder: RunFolder | None, reporter: Reporter) -> None:
-    session = build(spec, reporter)
+    session = build(spec, reporter, folder.servers if folder is not None else None)
     try:
         if session.dropped:
             counts = ", ".join(f"{count} {reason}" for reason, count in sorted(session.dropped.items()))

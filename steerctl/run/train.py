@@ -62,7 +62,7 @@ def _loop(
         session.progress.begin(position.step + 1)
         outcome = run_step(session.parts, position.step, position.cursor)
         position = Position(position.step + 1, outcome.collected.cursor)
-        metrics = step_metrics(outcome, session.parts.surrogate, session.policy)
+        metrics = step_metrics(outcome, session.parts.surrogate, session.policy) | _parity(session, position)
         _keep_rollouts(session, folder, outcome, position)
         if spec.validate_every and position.step % spec.validate_every == 0:
             metrics |= _validate(session, folder, position)
@@ -92,7 +92,16 @@ def _restore(session: Session, folder: RunFolder | None) -> Position:
             intervention.load_state_dict(state)
         position = Position(newest.step, newest.state["cursor"])
     session.parts.generator.load_weights(session.policy.weights(), position.step)
+    _parity(session, position)
     return position
+
+
+def _parity(session: Session, position: Position) -> dict[str, float]:
+    """How far servers are from the trainer after a push; raises EngineError if too far. Collective."""
+    if session.parity is None:
+        return {}
+    with session.clock("parity"):
+        return session.parity.check(position.step)
 
 
 def _save(session: Session, folder: RunFolder | None, position: Position) -> None:

@@ -17,6 +17,7 @@ from steerctl.loss.reduction import Reduction
 from steerctl.plugins import AnyOf, Strict
 from steerctl.reward import VerifierSpec
 from steerctl.reward.overlong import Overlong
+from steerctl.spec.generator import EmbeddedGenerator, GeneratorSpec
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 
@@ -51,14 +52,6 @@ class DataSpec(Strict):
     """Longer prompts are left out, and counted."""
 
 
-class EmbeddedGenerator(Strict):
-    """Samples inside the training process, with a plain copy of the policy: small models, no server."""
-
-    kind: Literal["embedded"] = "embedded"
-    max_sequences: PositiveInt = 512
-    """Sequences decoded side by side."""
-
-
 class DynamicSampling(Strict):
     """DAPO's dynamic sampling: groups in which all answers are right, or all wrong, are replaced by fresh ones."""
 
@@ -69,7 +62,7 @@ class DynamicSampling(Strict):
 class RolloutSpec(Strict):
     """How responses are sampled."""
 
-    generator: EmbeddedGenerator = EmbeddedGenerator()
+    generator: GeneratorSpec = EmbeddedGenerator()
     problems_per_step: PositiveInt = 64
     """Problems asked in one step."""
     group_size: PositiveInt = 8

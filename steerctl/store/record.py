@@ -19,6 +19,7 @@ State = Literal["running", "finished", "interrupted", "failed"]
 SPEC, SPEC_YAML, ENVIRONMENT, STATUS = "spec.json", "spec.yaml", "environment.json", "status.json"
 METRICS, LOG, LOCK = "metrics.jsonl", "log.txt", "lock"
 ROLLOUTS, VALIDATION, CHECKPOINTS, MODEL, WANDB = "rollouts", "validation", "checkpoints", "model", "wandb"
+SERVERS = "servers"
 LATEST = "latest"
 
 
@@ -86,6 +87,11 @@ class RunRecord:
     def wandb(self) -> Path:
         """Where wandb keeps its files."""
         return self.path / WANDB
+
+    @property
+    def servers(self) -> Path:
+        """Where the logs of generation servers are."""
+        return self.path / SERVERS
 
     def read_metrics(self) -> list[dict[str, float]]:
         """One dict per finished step, `step` in it; NaN where a number was not finite."""

@@ -1,0 +1,77 @@
+"""The command line and the environment of one server."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from steerctl.spec.generator import VllmGenerator
+
+MODEL_NAME = "policy"
+"""What the served model is called in requests."""
+FOREIGN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "GROUP_RANK", "LOCAL_WORLD_SIZE")
+"""What a launcher says about this process is not true of the server; vLLM would read it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """What all servers of a run have in common.
+
+    dtype          of the weights, e.g. "float32"
+    max_model_len  longest prompt with response, tokens
+    on_cpu         the servers run on the CPU
+    api_key        random, of this run
+    """
+
+    spec: VllmGenerator
+    dtype: str
+    max_model_len: int
+    trust_remote_code: bool
+    on_cpu: bool
+    api_key: str
+    seed: int
+
+    def command(self, folder: Path, port: int) -> list[str]:
+        """Serve the model in `folder` on the loopback interface.
+
+        The module is started, not the `vllm` command, which the CPU build does not have.
+        """
+        spec = self.spec
+        command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--host", "127.0.0.1"]
+        command += ["--port", str(port), "--model", str(folder), "--served-model-name", MODEL_NAME]
+        command += ["--dtype", self.dtype, "--max-model-len", str(self.max_model_len), "--seed", str(self.seed)]
+        # Log-probabilities of the distribution that is sampled: temperature applied. The default is before it.
+        command += ["--logprobs-mode", "processed_logprobs", "--generation-config", "vllm"]
+        command += ["--tensor-parallel-size", str(spec.tensor_parallel)]
+        if self.trust_remote_code:
+            command.append("--trust-remote-code")
+        if spec.eager or self.on_cpu:
+            command.append("--enforce-eager")
+        if not self.on_cpu:
+            command += ["--gpu-memory-utilization", str(spec.gpu_memory_utilization)]
+        return command
+
+    def environment(self, index: int, around: Mapping[str, str] = os.environ) -> dict[str, str]:
+        """The environment of server number `index`; the API key is here, where other users cannot read it."""
+        spec = self.spec
+        own = {name: value for name, value in around.items() if name not in FOREIGN}
+        own |= {
+            "VLLM_API_KEY": self.api_key,
+            "VLLM_SERVER_DEV_MODE": "1",  # without it there is no way to reload weights
+            "VLLM_NO_USAGE_STATS": "1",
+            "HF_HUB_OFFLINE": "1",  # everything it needs is in the folder
+            "PYTHONUNBUFFERED": "1",
+        }
+        if self.on_cpu:
+            own |= {
+                "VLLM_CPU_KVCACHE_SPACE": str(spec.cpu_kvcache_gib),
+                "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # else it takes every core for itself
+                "OMP_NUM_THREADS": str(spec.cpu_threads),
+            }
+        elif spec.devices:
+            first = index * spec.tensor_parallel
+            own["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, spec.devices[first : first + spec.tensor_parallel]))
+        return own
