@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,15 +18,20 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from steerctl.cli._write import TREND, clock, sparkline, write
+
 if TYPE_CHECKING:
     from steerctl.run.reporter import Reporter
     from steerctl.spec.experiment import ExperimentSpec
 
-BLOCKS = "▁▂▃▄▅▆▇█"
-TREND = 16
-"""Cells of a trend line."""
+__all__ = ["SHOWN", "LivePanel", "Panel", "Plain", "Quiet", "Shown", "clock", "display"]
+
 NARROW = 90
 """Below this many columns the panel has one column of numbers instead of two."""
+TIGHT = 50
+"""Below this many its header and progress are lines of their own, without a bar."""
+NO_TREND = 34
+"""Below this many there are no trend lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,11 +193,27 @@ class Panel:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Header, progress, numbers; at most `options.max_width` wide."""
         width = options.max_width
+        if width < TIGHT:
+            yield Group(*self._tight(), self._numbers(width))
+            return
         header = Table.grid(padding=(0, 2))
         header.add_column(no_wrap=True, overflow="ellipsis")
         header.add_column(no_wrap=True, overflow="ellipsis", style="dim")
         header.add_row(f"[bold]{escape(self.name)}", escape(self.run_path))
         yield Group(header, self._progress(width), self._numbers(width))
+
+    def _tight(self) -> list[Text]:
+        """Header and progress as lines; the run's path, which its start and end print too, gives way."""
+        pace = self.pace
+        left = f"  {clock(pace.left)} left" if pace.left is not None else ""
+        lines = [
+            Text(self.name, style="bold"),
+            Text(f"{pace.done}/{pace.steps}  {clock(pace.elapsed)}{left}"),
+            Text(self._doing(), style="dim"),
+        ]
+        for line in lines:
+            line.no_wrap, line.overflow = True, "ellipsis"
+        return lines
 
     def _progress(self, width: int) -> Table:
         grid = Table.grid(padding=(0, 2))
@@ -215,35 +234,23 @@ class Panel:
         return f"{name} {done}/{total}" if total else name
 
     def _numbers(self, width: int) -> Table:
-        grid = Table.grid(padding=(0, 2))
+        grid = Table.grid(padding=(0, 2 if width >= TIGHT else 1))
         columns = 1 if width < NARROW else 2
         for _ in range(columns):
             grid.add_column(no_wrap=True, style="dim", min_width=14)
             grid.add_column(no_wrap=True, justify="right", min_width=9)
-            grid.add_column(no_wrap=True, style="cyan", min_width=TREND)
-        cells = [self._cells(item) for item in SHOWN if item.key in self._history]
+            if width >= NO_TREND:
+                grid.add_column(no_wrap=True, style="cyan", min_width=min(TREND, width - 26))
+        trend = min(TREND, width - 26) if width >= NO_TREND else 0
+        cells = [self._cells(item, trend) for item in SHOWN if item.key in self._history]
         for start in range(0, len(cells), columns):
             grid.add_row(*(cell for item in cells[start : start + columns] for cell in item))
         return grid
 
-    def _cells(self, item: Shown) -> tuple[str, str, str]:
+    def _cells(self, item: Shown, trend: int) -> tuple[str, ...]:
         values = self._history[item.key]
-        return item.label, write(item.form, values[-1]), sparkline(values)
-
-
-def sparkline(values: Sequence[float], cells: int = TREND) -> str:
-    """The course of `values` in at most `cells` blocks, from their least to their greatest; gaps where not finite.
-
-    Longer series are cut into `cells` stretches and each shows its mean.
-    """
-    if len(values) > cells:
-        edges = [round(index * len(values) / cells) for index in range(cells + 1)]
-        values = [_mean(values[start:end]) for start, end in pairwise(edges)]
-    finite = [value for value in values if math.isfinite(value)]
-    if not finite:
-        return " " * len(values)
-    low, span = min(finite), max(finite) - min(finite)
-    return "".join(_block((value - low) / span if span else 0.5) for value in values)
+        shown = (item.label, write(item.form, values[-1]))
+        return (*shown, sparkline(values, trend)) if trend else shown
 
 
 def step_line(step: int, pace: Pace, metrics: Mapping[str, float]) -> str:
@@ -271,24 +278,3 @@ def title(spec: ExperimentSpec) -> str:
     """Name, advantage estimator and interventions, e.g. "quickstart: grpo + steer"."""
     kinds = [spec.algorithm.advantage.kind, *(item.kind for item in spec.algorithm.interventions)]
     return f"{spec.name}: {' + '.join(kinds)}"
-
-
-def clock(seconds: float) -> str:
-    """1:05, or 2:03:04."""
-    whole = int(seconds)
-    hours, minutes = whole // 3600, whole // 60 % 60
-    return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"
-
-
-def write(form: str, value: float) -> str:
-    """The number in its form, a dash where it is not finite."""
-    return form.format(value) if math.isfinite(value) else "-"
-
-
-def _mean(values: Sequence[float]) -> float:
-    finite = [value for value in values if math.isfinite(value)]
-    return sum(finite) / len(finite) if finite else math.nan
-
-
-def _block(height: float) -> str:
-    return BLOCKS[round(height * (len(BLOCKS) - 1))] if math.isfinite(height) else " "

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+NARROW = 70
+"""Below this many columns a list of runs is paragraphs instead of a table."""
 
 app = typer.Typer(help="List, show and compare run folders.", no_args_is_help=True)
 
@@ -59,7 +66,24 @@ def list_runs(
     if not records:
         print(f"no run folders in {folder}")
         return
-    Console(highlight=False).print(list_table(records))
+    console, table = Console(highlight=False), list_table(records)
+    if console.measure(table).minimum > console.width or console.width < NARROW:
+        print_narrow(console, table)
+    else:
+        console.print(table)
+
+
+def print_narrow(console: Console, table: Table) -> None:
+    """Each row as a paragraph: the first cell, then every other one with its title, folded at the screen's edge."""
+    from rich.text import Text
+
+    titles, *columns = [[column.header, *column.cells] for column in table.columns]
+    for index, name in enumerate(titles[1:], start=1):
+        console.print(name, style="bold", overflow="fold")
+        for column in columns:
+            cell = column[index]
+            text = cell if isinstance(cell, Text) else Text(str(cell))
+            console.print(Text.assemble(("  " + str(column[0]).ljust(8), "dim"), text), overflow="fold")
 
 
 @app.command("show")

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from steerctl.cli._display import SHOWN, LivePanel, Plain, Quiet, clock, display, sparkline
+from steerctl.cli._display import SHOWN, LivePanel, Plain, Quiet, display
+from steerctl.cli._write import clock, sparkline
 from steerctl.metrics.catalogue import metrics
 from steerctl.run.reporter import Everyone
 from steerctl.spec.experiment import ExperimentSpec
@@ -65,6 +66,27 @@ def test_the_panel_fits_and_says_it(spec, width):
     assert "▁▁▂" in text
     assert "nan" not in text
     assert len(lines) == (11 if width < 90 else 7)
+
+
+@pytest.mark.parametrize("width", [30, 34, 40, 49])
+def test_a_small_terminal_reads_well(spec, width):
+    text = panel_text(spec, width)
+    lines = text.rstrip("\n").split("\n")
+    assert max(len(line.rstrip()) for line in lines) <= width
+    assert lines[0].startswith("toy: grpo + steer"[:width])
+    assert [line[:6] for line in lines[3:5]] == ["reward", "entrop"]
+    for expected in (
+        "20/100",
+        "0.200",
+        "0.812",
+        "-2.10e-03",
+        "0.31%",
+        "4,123",
+        *(("predicted", "128/512") * (width > 24)),
+    ):
+        assert expected in text, expected
+    assert ("▁" in text) == (width >= 34)
+    assert len(lines) == 12
 
 
 def test_nothing_is_cut_when_there_is_one_step_and_no_room(spec):

@@ -44,6 +44,18 @@ def test_list_and_show(runs, tmp_path):
     assert "policy/entropy/mean" in call("show", runs / "grpo").output
 
 
+@pytest.mark.parametrize("columns", [30, 69, 100])
+def test_a_list_keeps_every_word_whole_in_a_small_terminal(runs, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.chdir(runs.parent)
+    lines = call("list", "runs").output.splitlines()
+    assert max(len(line.rstrip()) for line in lines) <= columns
+    text = "\n".join(lines)
+    for word in ("runs/grpo", "runs/steer", "finished", "state", "reward", "entropy", "created", "0.5"):
+        assert word in text
+    assert (lines[0] == "runs/grpo") == (columns < 70)
+
+
 def test_what_is_no_run(tmp_path):
     result = call("show", tmp_path)
     assert isinstance(result.exception, RunFolderError)
