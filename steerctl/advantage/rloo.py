@@ -16,6 +16,8 @@ class Rloo(Advantage):
     rewards_PG [P, G] -> [P, G] float32; a group of one has no others: A = R.
 
     Source: arXiv 2402.14740; verl `core_algos.compute_rloo_outcome_advantage`.
+
+    Departures: none.
     """
 
     kind: Literal["rloo"] = "rloo"

@@ -1,4 +1,4 @@
-"""Where a run came from: code revision, package versions, host, command line; no environment variables."""
+"""Where a run came from: code revision, packages, outside plug-ins, host, command line; no environment variables."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
+
+from steerctl.extensions import sources
 
 PACKAGES: Final = (
     "steerctl", "torch", "deepspeed", "vllm", "transformers", "tokenizers", "safetensors", "numpy", "pyarrow",
@@ -27,6 +29,7 @@ def describe_environment(extra: Mapping[str, Any] | None = None) -> dict[str, An
         "command": sys.argv,
         "code": _revision(Path(__file__).resolve().parents[1]),
         "packages": {name: version for name in PACKAGES if (version := _version(name))},
+        "plugins": sources(),
         "python": platform.python_version(),
         "host": {
             "name": platform.node(),
