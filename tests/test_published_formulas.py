@@ -38,6 +38,7 @@ from tests.oracles import advantage_b as credit_b
 from tests.oracles import published
 from tests.oracles.published import Token
 
+PRESET_OF = {"exponential": "released", "linear": "released_linear"}
 REDUCTIONS = get_args(Reduction)
 CONSTANT = 37
 DAPO = {"clip_ratio_low": 0.2, "clip_ratio_high": 0.28, "dual_clip": 10.0}
@@ -45,8 +46,11 @@ DAPO = {"clip_ratio_low": 0.2, "clip_ratio_high": 0.28, "dual_clip": 10.0}
 RELEASED = yaml.safe_load(Steer.__doc__.split("paper_v1:")[1].split("\n", 1)[1].split("Source:")[0])
 
 
-def hard_case(seed: int, dtype=torch.float64) -> Case:
-    """Random responses among which there are an empty one, one of a single token, and tokens at every edge."""
+def hard_case(seed: int, dtype=torch.float64, *, extreme: bool = False) -> Case:
+    """Random responses among which there are an empty one, one of a single token, certain tokens and one at a bound.
+
+    extreme: also probabilities of 1e-18 and ratios of e^59, beside which all else is lost in a sum or a maximum.
+    """
     case = make_case(seed=seed, rows=9, length=14, vocabulary=30, drift=0.8, dtype=dtype)
     rng = np.random.default_rng(seed)
     mask = case.batch.loss_mask_BT.clone()
@@ -56,10 +60,11 @@ def hard_case(seed: int, dtype=torch.float64) -> Case:
     advantages[2] = 0.0
     logprobs, old = case.stats.logprobs_BT.detach().clone(), case.batch.old_stats.logprobs_BT.clone()
     logprobs[3, 4:], old[3, 4:] = 0.0, 0.0  # probability 1
-    logprobs[4, 4:6], old[4, 4:6] = -45.0, -40.0  # below the smallest that is told from 0
-    logprobs[5, 4], old[5, 4] = -1.0, -60.0  # a ratio beyond every bound
-    logprobs[5, 5], old[5, 5] = -60.0, -1.0
-    advantages[5] = -1.0
+    if extreme:
+        logprobs[4, 4:6], old[4, 4:6] = -45.0, -40.0
+        logprobs[5, 4], old[5, 4] = -1.0, -60.0
+        logprobs[5, 5], old[5, 5] = -60.0, -1.0
+        advantages[5] = -1.0
     logprobs[6, 4] = old[6, 4] + float(np.log(1.2))
     entropy = torch.from_numpy(rng.uniform(0, 3, (9, 14)))
     logprobs, old, advantages, entropy = (
@@ -100,11 +105,12 @@ def close(actual, expected) -> None:
     np.testing.assert_allclose(actual, expected, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("extreme", [False, True])
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("bounds", [(0.2, 0.2, None), (0.2, 0.28, 10.0), (0.2, 0.28, 3.0), (0.99, 5.0, 10.0)])
-def test_vanilla_clipped_loss(seed, reduction, bounds):
-    case = hard_case(seed)
+def test_vanilla_clipped_loss(seed, reduction, bounds, extreme):
+    case = hard_case(seed, extreme=extreme)
     low, high, dual = bounds
     losses = [[published.vanilla(token, low, high, dual) for token in row] for row in listed(case)]
     expected = published.aggregate(losses, reduction, CONSTANT)
@@ -113,11 +119,15 @@ def test_vanilla_clipped_loss(seed, reduction, bounds):
     assert actual == pytest.approx(expected, rel=1e-6, abs=1e-6)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("extreme", [False, True])
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize(("preset", "mode"), [("released", "exponential"), ("released_linear", "linear")])
-def test_released_steer(seed, dtype, preset, mode):
-    case = hard_case(seed, dtype)
+@pytest.mark.parametrize("mode", ["exponential", "linear"])
+@pytest.mark.parametrize("size", [1.0, 1e-3])
+def test_released_steer(seed, dtype, mode, extreme, size):
+    """Also with advantages so small that the floor of 0.02 sets the scale."""
+    preset, case = PRESET_OF[mode], hard_case(seed, dtype, extreme=extreme)
+    case = replace(case, batch=replace(case.batch, advantages_BT=size * case.batch.advantages_BT))
     surrogate, batch = PpoClip(**DAPO), listed(case)
     turn = turn_of(Steer(**RELEASED[preset]), case, surrogate)
     weights = published.steer_weights(batch, mode, 0.8, 1.2)
@@ -131,24 +141,24 @@ def test_released_steer(seed, dtype, preset, mode):
     assert loss_value(case, surrogate, [turn], "token_mean") == pytest.approx(expected, rel=1e-6, abs=1e-6)
 
 
-@pytest.mark.parametrize(("preset", "weight"), [("released", 1.0), ("released_linear", 1.0)])
-def test_released_steer_without_any_advantage(preset, weight):
+@pytest.mark.parametrize("mode", ["exponential", "linear"])
+def test_released_steer_without_any_advantage(mode):
     """exponential: 1, by the floor; linear: the midpoint of 0.8 and 1.2."""
     case = hard_case(0)
     zero = replace(case, batch=replace(case.batch, advantages_BT=torch.zeros_like(case.batch.advantages_BT)))
     surrogate = PpoClip(**DAPO)
-    turn = turn_of(Steer(**RELEASED[preset]), zero, surrogate)
+    turn = turn_of(Steer(**RELEASED[PRESET_OF[mode]]), zero, surrogate)
     dials = turn(surrogate.neutral_dials(zero.batch), zero.batch, zero.stats)
-    close(dials.weight_BT.numpy(), weight)
-    mode = {"released": "exponential", "released_linear": "linear"}[preset]
-    close(flat(published.steer_weights(listed(zero), mode, 0.8, 1.2)), weight)
+    close(dials.weight_BT.numpy(), 1.0)
+    close(flat(published.steer_weights(listed(zero), mode, 0.8, 1.2)), 1.0)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("extreme", [False, True])
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(("share", "coef"), [(0.002, 1.0), (0.2, 0.1), (1.0, 1.0)])
 @pytest.mark.parametrize("reduction", REDUCTIONS)
-def test_kl_cov(seed, share, coef, reduction):
-    case = hard_case(seed)
+def test_kl_cov(seed, share, coef, reduction, extreme):
+    case = hard_case(seed, extreme=extreme)
     surrogate = PpoClip()
     method = KlCov(kl_cov_ratio=share, kl_coef=coef, scope="micro_batch")
     expected = published.aggregate(published.kl_cov_losses(listed(case), share, coef), reduction, CONSTANT)
@@ -156,12 +166,13 @@ def test_kl_cov(seed, share, coef, reduction):
     assert actual == pytest.approx(expected, rel=1e-6, abs=1e-6)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("extreme", [False, True])
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("bounds", [(0.2, 0.2), (1.0, 1.0)])
 @pytest.mark.parametrize(("share", "window"), [(2e-4, (0.1, 5.0)), (0.05, (0.05, 1.0)), (1.0, (0.1, 5.0))])
-def test_clip_cov(seed, bounds, share, window):
+def test_clip_cov(seed, bounds, share, window, extreme):
     """The draw is ours, so: how many are drawn, that all are eligible, and the loss without them."""
-    case, surrogate = hard_case(seed), PpoClip()
+    case, surrogate = hard_case(seed, extreme=extreme), PpoClip()
     batch, (low, high) = listed(case), bounds
     higher = ClipHigher(clip_ratio_low=low, clip_ratio_high=high).apply
     method = ClipCov(clip_cov_ratio=share, clip_cov_lb=window[0], clip_cov_ub=window[1], scope="micro_batch")
@@ -176,11 +187,12 @@ def test_clip_cov(seed, bounds, share, window):
     assert loss_value(case, surrogate, turns, "token_mean") == pytest.approx(expected, rel=1e-6, abs=1e-6)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("extreme", [False, True])
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("bounds", [(3e-4, 4e-4), (0.2, 0.28), (inf, inf)])
-def test_gspo(seed, reduction, bounds):
-    case = hard_case(seed)
+def test_gspo(seed, reduction, bounds, extreme):
+    case = hard_case(seed, extreme=extreme)
     losses = published.gspo_losses(listed(case), *bounds)
     expected = published.aggregate(losses, reduction, CONSTANT)
     surrogate = Gspo(clip_ratio_low=bounds[0], clip_ratio_high=bounds[1])
