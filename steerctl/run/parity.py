@@ -13,7 +13,7 @@ from torch import Tensor
 from steerctl.data.tokenise import PreparedProblems
 from steerctl.engine.vllm.blame import Answer
 from steerctl.errors import EngineError
-from steerctl.protocols import Policy
+from steerctl.protocols import MeasuredPolicy
 from steerctl.rollout.collate import collate
 from steerctl.rollout.seeds import rollout_seed
 from steerctl.types import Request, Rollout, RolloutGroup, Sampling
@@ -45,7 +45,7 @@ class Parity:
     """
 
     generator: Probed
-    policy: Policy
+    policy: MeasuredPolicy
     problems: PreparedProblems
     sampling: Sampling
     seed: int

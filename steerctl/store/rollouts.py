@@ -131,9 +131,9 @@ def filled(parts: Sequence[Sequence[NDArray[np.float32]]]) -> list[NDArray[np.fl
     return [max(candidates, key=len) for candidates in zip(*parts, strict=True)]
 
 
-def write_rollouts(path: Path, step: int, table: RolloutTable) -> None:
-    """Write the table, zstd-compressed, atomically."""
-    columns: dict[str, Any] = {"step": pa.array([step] * len(table), pa.int32())}
+def to_arrow(table: RolloutTable) -> Any:  # noqa: ANN401 (pyarrow has no types)
+    """The table as an arrow table: the columns of `_SCHEMA`, then the per-token arrays."""
+    columns: dict[str, Any] = {}
     for name, kind in _SCHEMA.items():
         values = getattr(table, name)
         if kind == _IDS:
@@ -142,8 +142,15 @@ def write_rollouts(path: Path, step: int, table: RolloutTable) -> None:
             columns[name] = pa.array([_clean(value) for value in values], kind)
     for name, rows in table.tokens.items():
         columns[name] = _lists(rows, np.float32)
+    return pa.table(columns)
+
+
+def write_rollouts(path: Path, step: int, table: RolloutTable) -> None:
+    """Write the table, zstd-compressed, atomically."""
+    columns = to_arrow(table)
+    columns = columns.add_column(0, "step", pa.array([step] * len(table), pa.int32()))
     with writing(path) as temporary:
-        pq.write_table(pa.table(columns), temporary, compression="zstd")
+        pq.write_table(columns, temporary, compression="zstd")
 
 
 def read_rollouts(path: Path) -> RolloutTable:
@@ -155,8 +162,8 @@ def read_rollouts(path: Path) -> RolloutTable:
     try:
         table = pq.read_table(path)
         columns = {name: table.column(name).to_pylist() for name in _SCHEMA if name != "token_ids"}
-        ids = _unlist(table.column("token_ids"))
-        tokens = {name: _unlist(table.column(name)) for name in table.column_names if name not in {"step", *_SCHEMA}}
+        ids = unlist(table.column("token_ids"))
+        tokens = {name: unlist(table.column(name)) for name in table.column_names if name not in {"step", *_SCHEMA}}
     except (OSError, pa.ArrowInvalid, KeyError) as error:
         raise RunFolderError(f"{path}: not a table of rollouts ({error})") from error
     return RolloutTable(token_ids=ids, tokens=tokens, **columns)
@@ -169,7 +176,8 @@ def _lists(rows: Sequence[Any], dtype: type[np.generic]) -> Any:  # noqa: ANN401
     return pa.ListArray.from_arrays(offsets, flat)
 
 
-def _unlist(column: Any) -> list[Any]:  # noqa: ANN401 (pyarrow has no types)
+def unlist(column: Any) -> list[Any]:  # noqa: ANN401 (pyarrow has no types)
+    """The rows of a list column as arrays."""
     return [row.values.to_numpy() for row in column]
 
 
