@@ -1,7 +1,8 @@
 """Starting the ranks of a training run on this machine, and ending them together.
 
 Each rank is a process group of its own that the kernel kills with the launcher. The first rank that fails ends the
-others; its exit code is the launcher's, and its last lines are what the user sees.
+others; its exit code is the launcher's. What the user sees is one line: rank 0 says its own errors itself, everything
+else is said here (engine/outcome.py).
 """
 
 from __future__ import annotations
@@ -13,30 +14,42 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import IO
 
 from steerctl.engine.environment import LAUNCHED, free_port
+from steerctl.engine.outcome import ENDED, Outcome, Verdict, judge
 from steerctl.errors import UserError
 from steerctl.spec.experiment import EngineSpec
 
 PROGRAM = (sys.executable, "-m", "steerctl")
 GRACE_SECONDS = 20.0
-"""How long ranks may take to end after a signal or a failure elsewhere before they are killed."""
+"""How long ranks may take to end after a failure elsewhere before they are killed."""
+STOP_SECONDS = 120.0
+"""How long they may take after the first has ended because the user stopped the run: rank 0 has loggers to close."""
 AGREE_SECONDS = 3.0
 """How long the other ranks get to fail in the same way by themselves (an error that all ranks find)."""
 KEPT_LINES = 40
 """Lines of standard error kept of each rank but the first."""
 
 
-def launch(argv: Sequence[str], engine: EngineSpec, *, program: Sequence[str] = PROGRAM) -> int:
+def launch(
+    argv: Sequence[str],
+    engine: EngineSpec,
+    *,
+    program: Sequence[str] = PROGRAM,
+    outlook: Callable[[], str] = str,
+) -> int:
     """Run `program argv` as `engine.ranks` processes here (or on the machines of a hostfile); returns the exit code.
 
     Rank 0 has this process's standard output and error; the others are silent unless they fail. SIGINT and SIGTERM
-    are passed on once and waited for; a second one kills.
+    are passed on once, as SIGTERM, and waited for; a second one kills.
+
+    outlook: asked after a failure: how to go on, or that nothing was written
     """
     if engine.hostfile is not None:
         # The DeepSpeed launcher starts and ends ranks over ssh, and passes signals on itself.
@@ -46,13 +59,19 @@ def launch(argv: Sequence[str], engine: EngineSpec, *, program: Sequence[str] = 
     with _forwarding(ranks) as received:
         try:
             ranks.extend(_Rank(rank, [*program, *argv], environment) for rank in range(engine.ranks))
-            for number in received:  # it came while the ranks were being started, and not all of them had it
+            if received:  # it came while the ranks were being started, and not all of them had it
                 for started in ranks:
-                    started.signal(number)
-            return _wait(ranks)
+                    started.signal(signal.SIGTERM)
+            verdict = _wait(ranks, received)
         finally:
             for started in ranks:
                 started.kill()
+    if verdict.text:
+        if sys.stdout.isatty():
+            sys.stdout.write("\x1b[?25h")  # a killed rank 0 could not give the cursor back
+            sys.stdout.flush()
+        sys.stderr.write("; ".join(filter(None, (verdict.text, outlook() if verdict.resumable else ""))) + "\n")
+    return verdict.code
 
 
 def hostfile_command(argv: Sequence[str], engine: EngineSpec, *, program: Sequence[str] = PROGRAM) -> list[str]:
@@ -124,54 +143,57 @@ class _Rank:
         self.process.wait()
         self._reader.join(timeout=1)
 
-    def exit_code(self) -> int | None:
-        """None while it runs; 128 + n if signal n ended it."""
-        code = self.process.poll()
-        return None if code is None else 128 - code if code < 0 else code
+    def tell(self) -> None:
+        """Let the rank itself, not its children, know that another one has ended."""
+        if self.process.poll() is None:
+            self.process.send_signal(ENDED)
+
+    @property
+    def outcome(self) -> Outcome:
+        """How it ended, or that it has not; and what it said, unless the user has seen it."""
+        return Outcome(self.rank, self.process.poll(), tuple(self.lines))
 
 
-def _wait(ranks: list[_Rank]) -> int:
+def _wait(ranks: list[_Rank], received: list[int]) -> Verdict:
     while True:
-        codes = [rank.exit_code() for rank in ranks]
-        failed = next((rank for rank, code in zip(ranks, codes, strict=True) if code), None)
-        if failed is not None:
-            return _end_after(failed, ranks)
+        codes = [rank.outcome.code for rank in ranks]
+        if any(codes):
+            break
         if all(code == 0 for code in codes):
-            return 0
+            return Verdict(0)
         time.sleep(0.02)
-
-
-def _end_after(failed: _Rank, ranks: list[_Rank]) -> int:
-    """End the others after a failure, and show it unless rank 0 has shown the same."""
-    code = failed.exit_code() or 1
-    _await_all(ranks, AGREE_SECONDS)
-    shown = ranks[0].exit_code() == code
+    if received:
+        _await_all(ranks, STOP_SECONDS)
+    elif not any(code is not None and code < 0 for code in codes):  # nobody agrees with a rank that was killed
+        _await_all(ranks, AGREE_SECONDS)
     for rank in ranks:
-        rank.signal(signal.SIGTERM)
+        rank.tell()
     _await_all(ranks, GRACE_SECONDS)
+    outcomes = [rank.outcome for rank in ranks]
     for rank in ranks:
         rank.kill()
-    if failed.rank != 0 and not shown:
-        sys.stderr.write("".join(failed.lines))
-        sys.stderr.write(f"rank {failed.rank} of {len(ranks)} ended with exit code {code}; the others were stopped\n")
-    return code
+    # What a rank said last is read by now; who had not ended is ended by us, and to blame for nothing.
+    return judge([replace(outcome, said=tuple(ranks[outcome.rank].lines)) for outcome in outcomes], received)
 
 
 def _await_all(ranks: list[_Rank], seconds: float) -> None:
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and any(rank.exit_code() is None for rank in ranks):
+    while time.monotonic() < deadline and any(rank.outcome.code is None for rank in ranks):
         time.sleep(0.02)
 
 
 @contextmanager
 def _forwarding(ranks: list[_Rank]) -> Iterator[list[int]]:
-    """Pass SIGINT and SIGTERM on to the ranks once; the second time kill them. Yields the signals received so far."""
+    """Pass SIGINT and SIGTERM on to the ranks once; the second time kill them. Yields the signals received so far.
+
+    Both are passed on as SIGTERM: of that a rank whose Python is still starting dies in silence.
+    """
     received: list[int] = []
 
     def forward(number: int, _frame: FrameType | None) -> None:
         received.append(number)
         for rank in ranks:
-            rank.signal(number if len(received) == 1 else signal.SIGKILL)
+            rank.signal(signal.SIGTERM if len(received) == 1 else signal.SIGKILL)
 
     if threading.current_thread() is not threading.main_thread():
         yield received

@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from types import FrameType
 from typing import Any, Literal
 
 import torch
 import torch.distributed as dist
 from torch._C._distributed_c10d import HashStore
 
+from steerctl.engine.outcome import ENDED
 from steerctl.errors import EngineError, UserError
 
 TIMEOUT = timedelta(minutes=30)
 """How long a rank waits for the others in a collective before it gives up."""
 
+_TRANSPORT = re.compile(r"gloo/|NCCL|c10d|TCPStore|ProcessGroup|Connection closed by peer")
+"""What the messages of a broken collective have in common; DeepSpeed passes torch's on."""
+
 Device = Literal["cpu", "cuda"]
+
+
+class RankLostError(EngineError):
+    """Another rank has ended, so that this one cannot go on; the reason is what that one said, if it could."""
 
 
 def resolve_device(wish: Literal["auto", "cpu", "cuda"]) -> Device:
@@ -38,7 +51,7 @@ def join(device: Device) -> None:
     creating further groups can hang. One process alone needs no network: its store is in memory.
 
     Raises:
-        EngineError: the other ranks cannot be reached.
+        RankLostError: the other ranks cannot be reached.
     """
     if dist.is_initialized():
         return
@@ -53,7 +66,36 @@ def join(device: Device) -> None:
             dist.init_process_group(backend, timeout=TIMEOUT)
     except (RuntimeError, ValueError) as error:
         where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
-        raise EngineError(f"rank {os.environ.get('RANK')} cannot reach the others at {where}: {error}") from error
+        raise RankLostError(f"rank {os.environ.get('RANK')} cannot reach the others at {where}: {error}") from error
+
+
+@contextmanager
+def together(*, listen: bool) -> Iterator[None]:
+    """Work that ends when another rank ends: a broken collective, or the launcher's word, becomes RankLostError.
+
+    listen: for the launcher's word, which reaches a rank that is not in a collective, but sampling for minutes;
+        afterwards it is ignored, so that the end is orderly.
+    """
+
+    def lost(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (the signature signal asks for)
+        raise RankLostError("another rank ended")
+
+    if listen:
+        signal.signal(ENDED, lost)
+    try:
+        yield
+    except RankLostError:
+        raise
+    except (RuntimeError, EngineError) as error:
+        # A push of weights reports its collective's failure as an EngineError; other engine errors may quote a log.
+        signs = "gloo/" if isinstance(error, EngineError) else _TRANSPORT
+        if not (isinstance(error, dist.DistError) or re.search(signs, str(error))):
+            raise
+        said = (str(error).splitlines() or [type(error).__name__])[0]
+        raise RankLostError(f"another rank ended, or the connection to it was lost ({said})") from error
+    finally:
+        if listen:
+            signal.signal(ENDED, signal.SIG_IGN)
 
 
 class TorchRanks:

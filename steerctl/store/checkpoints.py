@@ -1,18 +1,26 @@
-"""Checkpoints of one run: whole or absent, the newest few kept."""
+"""Checkpoints of one run: whole or absent, the newest few kept, every file known by size and hash."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from steerctl.errors import RunFolderError
 from steerctl.store.atomic import TEMPORARY, discard, publish, storage_errors, sweep, write_text
 
 STATE = "state.json"
 POINTER = "latest"
+FILES, OWN = "files", "blake2b"
+"""Keys of state.json that are the store's: size and hash of the other files, and the hash of the rest of itself."""
+READERS = 4
+"""Files hashed side by side; hashing and reading leave Python free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +30,17 @@ class Checkpoint:
     step: int
     path: Path
     state: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """The newest checkpoint whose files are what was written, None without one; and what is wrong with newer ones.
+
+    damaged   one entry per checkpoint that cannot be used, e.g. "step_000006 (policy/state.json is missing)"
+    """
+
+    checkpoint: Checkpoint | None
+    damaged: tuple[str, ...]
 
 
 class Checkpoints:
@@ -35,9 +54,10 @@ class Checkpoints:
 
     def begin(self, step: int) -> Path:
         """An empty temporary folder for the checkpoint after `step`; what an earlier attempt left is gone."""
-        self.folder.mkdir(exist_ok=True)
-        sweep(self.folder)
         temporary = self.folder / f"{TEMPORARY}step_{step:06d}"
+        with storage_errors(self.folder):
+            self.folder.mkdir(exist_ok=True)
+        sweep(self.folder)
         with storage_errors(temporary):
             temporary.mkdir()
         return temporary
@@ -45,7 +65,9 @@ class Checkpoints:
     def commit(self, step: int, state: Mapping[str, Any], keep: int) -> Checkpoint:
         """Name the folder of `begin(step)`, point `latest` at it, then drop all but the newest `keep`."""
         temporary, final = self.folder / f"{TEMPORARY}step_{step:06d}", self.folder / f"step_{step:06d}"
-        write_text(temporary / STATE, json.dumps({**state, "step": step}, allow_nan=False, indent=1) + "\n")
+        with storage_errors(final):
+            record = {**state, "step": step, FILES: _fingerprints(temporary)}
+        write_text(temporary / STATE, json.dumps({**record, OWN: _digest(record)}, allow_nan=False, indent=1) + "\n")
         if final.exists():
             discard(final)
         publish(temporary, final)
@@ -59,12 +81,30 @@ class Checkpoints:
         sweep(self.folder)
 
     def latest(self) -> Checkpoint | None:
-        """The newest whole checkpoint, None if there is none."""
+        """The newest checkpoint whose state.json reads, None if there is none; its other files are not looked at."""
         for name in self._names():
-            found = self._read(self.folder / name)
-            if found is not None:
-                return found
+            try:
+                return _read(self.folder / name).checkpoint
+            except _DamageError:
+                continue
         return None
+
+    def search(self) -> Search:
+        """The newest checkpoint that is byte for byte what was written; reads all of it.
+
+        Raises:
+            RunFolderError: a file may not be read.
+        """
+        damaged: list[str] = []
+        for name in self._names():
+            try:
+                found = _read(self.folder / name)
+                _verify(found)
+            except _DamageError as error:
+                damaged.append(f"{name} ({error})")
+            else:
+                return Search(found.checkpoint, tuple(damaged))
+        return Search(None, tuple(damaged))
 
     def drop_after(self, step: int) -> None:
         """Remove checkpoints of later steps (which are not whole, or `latest` would have found them) and leftovers."""
@@ -84,14 +124,84 @@ class Checkpoints:
         names = [entry.name for entry in self.folder.iterdir() if re.fullmatch(r"step_\d{6,}", entry.name)]
         return sorted(names, key=_step, reverse=True)
 
-    def _read(self, path: Path) -> Checkpoint | None:
+
+class _DamageError(Exception):
+    """What is wrong with a checkpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """A checkpoint and the size and hash of its files; `files` is None where an early version wrote none."""
+
+    checkpoint: Checkpoint
+    files: Mapping[str, Any] | None
+
+
+def _read(path: Path) -> _Record:
+    try:
+        record = json.loads((path / STATE).read_text(encoding="utf-8"))
+    except PermissionError as error:
+        raise RunFolderError(f"{path / STATE}: may not be read; change its permissions") from error
+    except FileNotFoundError as error:
+        raise _DamageError(f"{STATE} is missing") from error
+    except (OSError, ValueError) as error:
+        raise _DamageError(f"{STATE} cannot be read") from error
+    if not isinstance(record, dict) or record.get("step") != _step(path.name):
+        raise _DamageError(f"{STATE} is not of this step")
+    own, files = record.pop(OWN, None), record.get(FILES)
+    if files is not None and own != _digest(record):
+        raise _DamageError(f"{STATE} has changed")
+    record.pop(FILES, None)
+    return _Record(Checkpoint(record["step"], path, record), files)
+
+
+def _verify(record: _Record) -> None:
+    """Compare sizes first, which costs nothing, then contents."""
+    folder, files = record.checkpoint.path, record.files or {}
+    for name, expected in files.items():
         try:
-            state = json.loads((path / STATE).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        if not isinstance(state, dict) or state.get("step") != _step(path.name):
-            return None
-        return Checkpoint(state["step"], path, state)
+            size = (folder / name).stat().st_size
+        except OSError as error:
+            raise _DamageError(f"{name} is missing") from error
+        if size != expected["bytes"]:
+            raise _DamageError(f"{name} has {size} bytes instead of {expected['bytes']}")
+    try:
+        hashes = _hashes(folder, list(files))
+    except PermissionError as error:
+        raise RunFolderError(f"{error.filename}: may not be read; change its permissions") from error
+    except OSError as error:
+        raise _DamageError(f"a file cannot be read: {error.strerror}") from error
+    for name, found in hashes.items():
+        if found != files[name]["blake2b"]:
+            raise _DamageError(f"{name} has changed")
+
+
+def _fingerprints(folder: Path) -> dict[str, dict[str, Any]]:
+    """Size and hash of every file, by its path inside the folder."""
+    paths = [Path(root, name) for root, _, names in os.walk(folder) for name in names]
+    names = sorted(path.relative_to(folder).as_posix() for path in paths)
+    return {
+        name: {"bytes": (folder / name).stat().st_size, "blake2b": found}
+        for name, found in _hashes(folder, names).items()
+    }
+
+
+def _hashes(folder: Path, names: list[str]) -> dict[str, str]:
+    with ThreadPoolExecutor(READERS) as pool:
+        return dict(zip(names, pool.map(lambda name: _hash(folder / name), names), strict=True))
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, _blake2b).hexdigest()
+
+
+def _digest(record: Mapping[str, Any]) -> str:
+    return _blake2b(json.dumps(record, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+def _blake2b(data: bytes = b"") -> hashlib.blake2b:
+    return hashlib.blake2b(data, digest_size=16)
 
 
 def _step(name: str) -> int:

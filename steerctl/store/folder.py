@@ -12,6 +12,7 @@ from typing import Any, Self
 from steerctl.errors import RunFolderError
 from steerctl.store.atomic import TEMPORARY, append_line, discard, publish, storage_errors, sweep, write_text
 from steerctl.store.checkpoints import Checkpoint, Checkpoints
+from steerctl.store.latest import latest_name, point_latest
 from steerctl.store.lines import append_metrics, keep_until
 from steerctl.store.lock import Lock, is_locked
 from steerctl.store.record import (
@@ -37,12 +38,19 @@ from steerctl.store.rollouts import RolloutTable, write_rollouts
 
 
 class RunFolder(RunRecord):
-    """One run folder, held by this process until `close`. Use `create` or `resume`; `read` needs no hold."""
+    """One run folder, held by this process until `close`. Use `create` or `resume`; `read` needs no hold.
+
+    created   made by this process, so that `retract` can undo it
+    damaged   checkpoints that `resume` passed over, with what is wrong with each
+    """
 
     def __init__(self, path: Path, lock: Lock) -> None:
         super().__init__(path)
         self._lock = lock
         self._checkpoints = Checkpoints(path / CHECKPOINTS)
+        self._before: str | None = None
+        self.created = False
+        self.damaged: tuple[str, ...] = ()
 
     @classmethod
     def create(
@@ -86,17 +94,20 @@ class RunFolder(RunRecord):
             if fresh.exists():
                 discard(fresh)
             raise
-        _point_latest(path)
-        return cls(path, lock)
+        folder = cls(path, lock)
+        folder.created, folder._before = True, latest_name(path)
+        point_latest(path)
+        return folder
 
     @classmethod
     def resume(cls, path: Path) -> RunFolder:
-        """An existing run folder, put back to its newest whole checkpoint (step 0 if there is none).
+        """An existing run folder, put back to its newest undamaged checkpoint (step 0 if there never was one).
 
         Metrics, rollouts and validations of later steps are dropped: those steps will be run again.
 
         Raises:
-            RunFolderError: `path` is not a run folder, or a process is writing it.
+            RunFolderError: `path` is not a run folder, a process is writing it, or all its checkpoints are damaged;
+                nothing is changed then.
         """
         path = resolve(path)
         RunRecord(path)
@@ -106,8 +117,23 @@ class RunFolder(RunRecord):
         except BaseException:
             folder.close()
             raise
-        _point_latest(path)
+        point_latest(path)
         return folder
+
+    @classmethod
+    def require_free(cls, path: Path, *, resume: bool, overwrite: bool = False) -> None:
+        """Find out before the work what `create` or `resume` would refuse; changes nothing that matters.
+
+        Raises:
+            RunFolderError: as they do.
+        """
+        path = resolve(path) if resume else path
+        if resume:
+            RunRecord(path)
+        else:
+            _check_free(path, overwrite=overwrite)
+        if is_run_folder(path):
+            Lock(path / LOCK).release()
 
     @classmethod
     def read(cls, path: Path) -> RunRecord:
@@ -181,6 +207,20 @@ class RunFolder(RunRecord):
         """Add a line to the text log."""
         append_line(self.log, line)
 
+    def retract(self) -> None:
+        """Undo `create`: the folder is removed and `latest` points where it pointed before. A resumed run stays."""
+        if not self.created:
+            return
+        ours = latest_name(self.path) == self.path.name
+        discard(self.path)
+        self.close()
+        if not ours:
+            return
+        if self._before is not None and is_run_folder(self.path.with_name(self._before)):
+            point_latest(self.path.with_name(self._before))
+        else:
+            (self.path.parent / LATEST).unlink(missing_ok=True)
+
     def close(self) -> None:
         """Let another process write; may be called twice."""
         self._lock.release()
@@ -200,7 +240,14 @@ class RunFolder(RunRecord):
         write_rollouts(table_path(folder, step), step, table)
 
     def _return_to_checkpoint(self) -> None:
-        found = self._checkpoints.latest()
+        search = self._checkpoints.search()
+        found, self.damaged = search.checkpoint, search.damaged
+        if found is None and self.damaged:
+            folder = self.path / CHECKPOINTS
+            raise RunFolderError(
+                f"{self.path}: no checkpoint can be used: {', '.join(self.damaged)}; put them back from a copy, or "
+                f"remove {folder} and --resume starts again at step 1"
+            )
         last = found.step if found else -1  # without a checkpoint even validation before the first step is run again
         sweep(self.path)
         self._checkpoints.drop_after(last)
@@ -244,20 +291,6 @@ def _sweep_siblings(path: Path) -> None:
     for entry in path.parent.glob(f"{TEMPORARY}*-{path.name}*"):
         if (entry / LOCK).exists() and not is_locked(entry / LOCK):
             discard(entry)
-
-
-def _point_latest(path: Path) -> None:
-    """Point `latest` at the run: a link, or a text file where links cannot be made. A folder of that name stays."""
-    pointer = path.parent / LATEST
-    if pointer.is_dir() and not pointer.is_symlink():
-        return
-    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{LATEST}")
-    try:
-        temporary.symlink_to(path.name, target_is_directory=True)
-        temporary.replace(pointer)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        write_text(pointer, path.name + "\n")
 
 
 def _json(record: Mapping[str, Any]) -> str:

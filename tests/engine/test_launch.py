@@ -34,7 +34,8 @@ def start(argv: list[str], ranks: int) -> subprocess.Popen[str]:
     """The launcher as a process of its own."""
     code = (
         "import sys\nfrom steerctl.engine.launch import launch\nfrom steerctl.spec.experiment import EngineSpec\n"
-        f"sys.exit(launch(sys.argv[1:], EngineSpec(ranks={ranks}, device='cpu'), program=[sys.executable]))"
+        f"engine = EngineSpec(ranks={ranks}, device='cpu')\n"
+        "sys.exit(launch(sys.argv[1:], engine, program=[sys.executable], outlook=lambda: 'go on'))"
     )
     return subprocess.Popen(
         [sys.executable, "-c", code, *argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
@@ -107,7 +108,7 @@ def test_a_failing_rank_ends_the_others_and_is_shown(tmp_path: Path) -> None:
     assert time.monotonic() - started < 30
     assert process.returncode == 1
     assert out in ("", "from rank 0\n")
-    assert err == "the reason\nrank 1 of 2 ended with exit code 1; the others were stopped\n"
+    assert err == "rank 1 of 2: the reason; go on\n"
 
 
 def test_an_error_all_ranks_find_is_shown_once(tmp_path: Path) -> None:
@@ -116,12 +117,41 @@ def test_an_error_all_ranks_find_is_shown_once(tmp_path: Path) -> None:
     assert (process.returncode, err) == (2, "bad key\n")
 
 
-def test_a_killed_rank_is_128_plus_the_signal(tmp_path: Path) -> None:
-    argv = script(tmp_path, "import os, time\nif os.environ['RANK'] == '1': os.kill(os.getpid(), 9)\ntime.sleep(60)\n")
+def test_a_traceback_is_shown_whole_with_its_rank(tmp_path: Path) -> None:
+    argv = script(tmp_path, "import os, time\nif os.environ['RANK'] == '1':\n    1 / 0\ntime.sleep(60)\n")
     process = start(argv, 2)
     _, err = process.communicate(timeout=50)
+    assert process.returncode == 1
+    assert err.startswith("Traceback")
+    assert err.endswith("ZeroDivisionError: division by zero\nrank 1 of 2 ended with exit code 1; go on\n")
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_killed_rank_is_128_plus_the_signal(tmp_path: Path, rank: int) -> None:
+    text = f"import os, time\nif os.environ['RANK'] == '{rank}': os.kill(os.getpid(), 9)\ntime.sleep(60)\n"
+    process = start(script(tmp_path, text), 2)
+    _, err = process.communicate(timeout=50)
     assert process.returncode == 128 + 9
-    assert "rank 1 of 2 ended with exit code 137" in err
+    assert err == f"rank {rank} of 2 was killed (signal 9, often out of memory); go on\n"
+
+
+def test_a_rank_hears_that_another_one_has_ended_and_may_tidy_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (
+        "import os, pathlib, signal, sys, time\n"
+        "from steerctl.engine.outcome import ENDED, RANK_LOST\n"
+        "heard = pathlib.Path(sys.argv[1], 'heard')\n"
+        "def lost(*_):\n    heard.write_text('x')\n    sys.exit(RANK_LOST)\n"
+        "signal.signal(ENDED, lost)\n"
+        "if os.environ['RANK'] == '1':\n    time.sleep(1)\n    sys.exit('the reason')\n"
+        "time.sleep(60)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    process = start(script(tmp_path, text), 2)
+    _, err = process.communicate(timeout=50)
+    assert (process.returncode, err) == (1, "rank 1 of 2: the reason; go on\n")
+    assert (tmp_path / "heard").exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -131,8 +161,19 @@ def test_a_signal_is_passed_on_once(tmp_path: Path, number: signal.Signals) -> N
     process.send_signal(number)
     process.communicate(timeout=50)
     assert process.returncode == 7
-    assert [(tmp_path / f"heard{rank}").read_text() for rank in range(2)] == [f"{int(number)}\n"] * 2
+    assert [(tmp_path / f"heard{rank}").read_text() for rank in range(2)] == [f"{int(signal.SIGTERM)}\n"] * 2
     assert gone(found)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ranks_that_die_of_the_users_signal_leave_the_word_to_the_launcher(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    process = start(script(tmp_path, SLEEPER.replace("signal.signal(signal.SIGTERM, stop)", "")), 2)
+    pids(tmp_path, 2)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=50)
+    assert (process.returncode, err) == (128 + number, "interrupted; go on\n")
 
 
 def test_a_second_signal_kills(tmp_path: Path) -> None:
@@ -144,8 +185,8 @@ def test_a_second_signal_kills(tmp_path: Path) -> None:
     while len(list(tmp_path.glob("heard*"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=50)
-    assert process.returncode == 128 + 9
+    _, err = process.communicate(timeout=50)
+    assert (process.returncode, err) == (130, "abandoned; go on\n")
     assert gone(found)
 
 

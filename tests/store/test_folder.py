@@ -1,9 +1,9 @@
 """The run folder: created whole, never overwritten unasked, resumed from its newest checkpoint, one writer."""
 
 import json
+import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -81,23 +81,6 @@ def test_a_run_cannot_be_called_latest(tmp_path):
         create(tmp_path / "latest")
 
 
-def test_pointer_file_where_links_are_impossible(tmp_path, monkeypatch):
-    def refuse(*_arguments, **_settings):
-        raise OSError(95, "Operation not supported")
-
-    monkeypatch.setattr(Path, "symlink_to", refuse)
-    create(tmp_path / "toy").close()
-    assert (tmp_path / "latest").read_text() == "toy\n"
-    assert RunFolder.read(tmp_path / "latest").name == "toy"
-
-
-def test_a_folder_called_latest_stays(tmp_path):
-    (tmp_path / "latest").mkdir()
-    create(tmp_path / "toy").close()
-    assert (tmp_path / "latest").is_dir()
-    assert not (tmp_path / "latest").is_symlink()
-
-
 def test_resume_returns_to_the_newest_checkpoint(tmp_path):
     path = tmp_path / "toy"
     with create(path) as run:
@@ -124,6 +107,80 @@ def test_resume_without_a_checkpoint_starts_at_zero(tmp_path):
     with RunFolder.resume(tmp_path / "latest") as run:
         assert run.latest_checkpoint() is None
         assert run.read_metrics() == []
+
+
+def damage(run, *steps):
+    for step in steps:
+        (run / "checkpoints" / f"step_{step:06d}" / "weights").write_text("x")
+
+
+def test_resume_passes_over_a_damaged_checkpoint_and_names_it(tmp_path):
+    with create(tmp_path / "toy") as run:
+        train(run, range(1, 8), checkpoints=(4, 6))
+    damage(run.path, 6)
+    with RunFolder.resume(run.path) as run:
+        assert run.damaged == ("step_000006 (weights has changed)",)
+        assert run.latest_checkpoint().step == 4
+        assert [line["step"] for line in run.read_metrics()] == [1, 2, 3, 4]
+        assert names(run.path / "checkpoints") == ["latest", "step_000004"]
+
+
+def test_without_a_good_checkpoint_nothing_is_changed_and_the_way_out_is_named(tmp_path):
+    with create(tmp_path / "toy") as run:
+        train(run, range(1, 8), checkpoints=(4, 6))
+    damage(run.path, 4, 6)
+    before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file() and path.name != "lock"}
+    with pytest.raises(RunFolderError, match=r"step_000006 .*step_000004 .*; put them back .* or remove .*/check"):
+        RunFolder.resume(run.path)
+    after = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file() and path.name != "lock"}
+    assert after == before
+    shutil.rmtree(run.path / "checkpoints")  # as the line advises
+    with RunFolder.resume(run.path) as run:
+        assert run.read_metrics() == []
+
+
+def test_a_retracted_run_leaves_no_trace(tmp_path):
+    create(tmp_path / "old").close()
+    before = names(tmp_path)
+    run = create(tmp_path / "new")
+    assert (tmp_path / "latest").resolve().name == "new"
+    run.retract()
+    assert names(tmp_path) == before
+    assert (tmp_path / "latest").resolve().name == "old"
+
+
+def test_the_first_run_retracted_takes_the_pointer_along(tmp_path):
+    create(tmp_path / "new").retract()
+    assert names(tmp_path) == []
+
+
+def test_retracting_leaves_a_pointer_that_has_moved_on(tmp_path):
+    run = create(tmp_path / "new")
+    create(tmp_path / "other").close()
+    run.retract()
+    assert (tmp_path / "latest").resolve().name == "other"
+
+
+def test_a_resumed_run_is_not_retracted(tmp_path):
+    create(tmp_path / "toy").close()
+    with RunFolder.resume(tmp_path / "toy") as run:
+        run.retract()
+        assert run.path.is_dir()
+
+
+def test_what_would_be_refused_is_found_before(tmp_path):
+    RunFolder.require_free(tmp_path / "new", resume=False)
+    assert names(tmp_path) == []
+    with pytest.raises(RunFolderError, match="does not exist"):
+        RunFolder.require_free(tmp_path / "new", resume=True)
+    with create(tmp_path / "toy") as run:
+        train(run, [1])
+        with pytest.raises(RunFolderError, match="is being written by process"):
+            RunFolder.require_free(run.path, resume=True)
+    RunFolder.require_free(tmp_path / "latest", resume=True)
+    with pytest.raises(RunFolderError, match="--overwrite"):
+        RunFolder.require_free(run.path, resume=False)
+    RunFolder.require_free(run.path, resume=False, overwrite=True)
 
 
 def test_resume_what_is_no_run(tmp_path):
