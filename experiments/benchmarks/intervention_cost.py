@@ -1,6 +1,6 @@
 """What entropy statistics and an intervention add to a training step: paired ratios against plain GRPO in one process.
 
-    python experiments/benchmarks/intervention_cost.py --hidden 896 --layers 4 --vocab 151936 --response 32 --updates 2
+    python experiments/benchmarks/intervention_cost.py --hidden 896 --layers 4 --problems 2 --response 32 --updates 1
     python experiments/benchmarks/intervention_cost.py --hidden 128 --layers 3 --vocab 264 --problems 16 --rounds 40
 
 A training step here is run/step.py's `run_step` on responses that are there already: old statistics, updates,
@@ -14,6 +14,10 @@ weights, one rank, float32; fewer layers than the real model give the head, and 
 
 Each round runs all of them, in rotating order, so that no one is always first; the ratio is taken within a round. CPU
 seconds of the process count, since wall-clock time is also other processes'; the wall clock's ratio is printed beside.
+
+On a busy machine one step's CPU seconds vary by more than the difference. So a second estimate: steps in which tiles of
+logits take turns, one with all four sums, the next with one; the ratio is the step's time with the one kind of tile
+everywhere over that with the other, medians over the tiles.
 """
 
 from __future__ import annotations
@@ -50,10 +54,24 @@ class Timing:
     wall: float
 
 
+Fold = Callable[["torch.Tensor", "torch.Tensor", "torch.Tensor", "torch.Tensor"], None]
+
+
 @contextmanager
-def logprob_only() -> Iterator[None]:
-    """The streaming pass without the three sums that only entropy needs."""
+def folding_by(change: Callable[[Fold], Fold]) -> Iterator[None]:
+    """The streaming pass with another way to add a tile to the sums."""
     from steerctl.entropy import tiles  # noqa: PLC0415 (after the thread count is set)
+
+    whole = tiles._fold  # noqa: SLF001 (the one place where the sums are made)
+    tiles._fold = change(whole)  # noqa: SLF001
+    try:
+        yield
+    finally:
+        tiles._fold = whole  # noqa: SLF001
+
+
+def one_sum(_: Fold) -> Fold:
+    """The mass alone, which is all that a log-probability needs."""
 
     def fold(logits_RC: torch.Tensor, _: torch.Tensor, shift_R: torch.Tensor, sums_4R: torch.Tensor) -> None:
         new_shift_R = logits_RC.amax(dim=1).maximum(shift_R)
@@ -61,12 +79,38 @@ def logprob_only() -> Iterator[None]:
         shift_R.copy_(new_shift_R)
         sums_4R[0].add_(logits_RC.sub_(new_shift_R[:, None]).exp_().sum(dim=1))
 
-    whole = tiles._fold  # noqa: SLF001 (the one place where the sums are made)
-    tiles._fold = fold  # noqa: SLF001
-    try:
-        yield
-    finally:
-        tiles._fold = whole  # noqa: SLF001
+    return fold
+
+
+class Alternating:
+    """Even tiles with all four sums, odd ones with the mass alone; the CPU seconds of both."""
+
+    def __init__(self) -> None:
+        self.seconds: tuple[list[float], list[float]] = ([], [])
+
+    def __call__(self, whole: Fold) -> Fold:
+        """The fold that takes turns."""
+        ways = (whole, one_sum(whole))
+
+        def fold(*tensors: torch.Tensor) -> None:
+            turn = len(self.seconds[0]) > len(self.seconds[1])
+            start = time.process_time()
+            ways[turn](*tensors)
+            self.seconds[turn].append(time.process_time() - start)
+
+        return fold
+
+
+def tile_by_tile(parts: Parts) -> float:
+    """Ratio of the step with all sums to that without, from one step whose tiles take turns; medians over the tiles."""
+    turns = Alternating()
+    with folding_by(turns):
+        total = run_variant("statistics", parts).cpu
+    four, one = (statistics.median(each) for each in turns.seconds)
+    count = len(turns.seconds[0]) + len(turns.seconds[1])
+    spent = sum(turns.seconds[0]) + sum(turns.seconds[1])
+    rest = total - spent
+    return (rest + count * four) / (rest + count * one)
 
 
 def make_parts(options: argparse.Namespace, folder: Path) -> Parts:
@@ -170,7 +214,7 @@ def run_variant(name: str, parts: Parts) -> Timing:
     from steerctl.run.step import run_step  # noqa: PLC0415
 
     if name == "plain":
-        with logprob_only():
+        with folding_by(one_sum):
             return timed(lambda: run_step(parts, 0, 0))
     steer = [] if name == "statistics" else [Steer(estimator="exact", scope=name)]
     return timed(lambda: run_step(replace(parts, interventions=steer), 0, 0))
@@ -222,12 +266,15 @@ def main() -> int:
     parser.add_argument("--updates", type=int, default=4, help="per step; divides --problems")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=VARIANTS, help="plain and statistics always")
     parser.add_argument("--rounds", type=int, default=8, help="six at least, for an interval of 95%%")
+    parser.add_argument("--tiled", type=int, default=5, help="steps for the estimate tile by tile")
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(options.threads)
     with tempfile.TemporaryDirectory() as folder:
         parts = make_parts(options, Path(folder))
     names = [name for name in VARIANTS if name in {"plain", "statistics", *options.variants}]
     run_variant("statistics", parts)  # thread pools, allocator, first use
+    tiled = sorted(tile_by_tile(parts) for _ in range(options.tiled))
+    print(f"statistics against plain, tile by tile: {' '.join(f'{ratio:.4f}' for ratio in tiled)}", flush=True)
     rounds = []
     for index in range(options.rounds):
         order = [names[(index + offset) % len(names)] for offset in range(len(names))]
