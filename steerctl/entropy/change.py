@@ -10,6 +10,7 @@ S̄ = Σ_b π_b S_b ≥ 0, the change is dH = −η·w·(S_a − S̄) + O(η²).
     squared     −w·π(1−π)²(log π + H)                            also a factor 1 − π
     released    −(A/π_old)·π(1−π)(log π + H)                     also I_clip; not weighted by π: own_logit/π at r = 1
     covariance  −(w − mean w)(log π − mean log π)                H, π and S̄; centred over tokens of many states
+    influence   w·⟨∇log π_a, P g_H⟩                              nothing, and it is about all states at once
 
 Sources: arXiv 2510.10150, where own_logit is w·δ with the δ of v4 Eq. 8, and squared is w·δ with the δ of v1 Eq. 8;
 both are one action's term of the sum over the vocabulary behind v4 Eq. 7 and v1 Eq. 14. Read instead as an expectation
@@ -18,7 +19,12 @@ the one that zz-haooo/STEER (verl/trainer/ppo/core_algos.py, loss mode entropy_c
 value. covariance is the statistic of arXiv 2505.22617 as PRIME-RL/Entropy-Mechanism-of-RL and verl compute it
 (Clip-Cov, KL-Cov), with the sign of an entropy change. exact is also in arXiv 2602.03392 and 2602.09782.
 
-None of them knows about interference: other tokens' updates move this state too, through shared parameters.
+None but influence knows about interference: other tokens' updates move this state too, through shared parameters.
+influence (ours) is the change of the mean entropy of the whole update, N times over: with θ the weights, P the
+optimiser's preconditioner and g_H the gradient of that mean, token t's share of the update is η·P·w_t·∇log π_t/N, and
+it moves the mean by η/N times the above. So the mean of influence over the update's tokens is the change of the mean
+entropy per unit learning rate; ⟨∇log π_t, P g_H⟩ for all t at once is one Jacobian-vector product of the
+log-probabilities along P g_H.
 """
 
 from __future__ import annotations
@@ -31,7 +37,7 @@ from typing import Final, Literal, TypeVar
 import torch
 from torch import Tensor
 
-Estimator = Literal["exact", "own_logit", "squared", "released", "covariance"]
+Estimator = Literal["exact", "own_logit", "squared", "released", "covariance", "influence"]
 Boundary = Literal["kappa", "exact"]
 
 ESTIMATOR_NEEDS: Final[Mapping[Estimator, frozenset[str]]] = MappingProxyType(
@@ -41,6 +47,7 @@ ESTIMATOR_NEEDS: Final[Mapping[Estimator, frozenset[str]]] = MappingProxyType(
         "squared": frozenset({"entropy"}),
         "released": frozenset({"entropy", "advantages", "old_logprobs"}),
         "covariance": frozenset({"means"}),
+        "influence": frozenset({"sensitivity"}),
     }
 )
 """Arguments of `entropy_change` that an estimator uses beside `weight` and `logprobs`."""
@@ -68,6 +75,7 @@ def entropy_change(
     advantages: Tensor | None = None,
     old_logprobs: Tensor | None = None,
     means: Means | None = None,
+    sensitivity: Tensor | None = None,
 ) -> Tensor:
     """Predicted entropy change of each token's state, nats per unit step size η; negative: entropy falls.
 
@@ -82,6 +90,7 @@ def entropy_change(
     old_logprobs  log π_old, only for `released`
     means         of weight and log π over the caller's scope, only for `covariance`; Clip-Cov and KL-Cov pass the
                   advantages as weight
+    sensitivity   ⟨∇log π_a, P g_H⟩ under the current policy, only for `influence`
 
     Departures of `released` from its source: (1) signed, where the code takes the absolute value. Kept: probabilities
     held in [1e-8, 1 − 1e-8] (old ones in [1e-8, 1]), non-finite results replaced by 0.
@@ -91,6 +100,8 @@ def entropy_change(
     """
     if estimator not in ESTIMATOR_NEEDS:
         raise ValueError(f"{estimator!r} is no estimator; choose one of {', '.join(ESTIMATOR_NEEDS)}")
+    if estimator == "influence":
+        return weight * _needed(sensitivity, "sensitivity", estimator)
     if estimator == "covariance":
         centre = _needed(means, "means", estimator)
         return -(weight - centre.weight) * (logprobs - centre.logprobs)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
+from steerctl.intervention._remarks import CLIP, Handle, Surroundings
 from steerctl.plugins import Plugin
 from steerctl.types import Dials, Need, RolloutGroup, Scope, TokenBatch, TokenStats
 
@@ -29,6 +30,42 @@ class View:
 
 
 @dataclass(frozen=True, slots=True)
+class EntropyProducts:
+    """What first-order theory needs to know of an update to foretell and to set its mean entropy.
+
+    With F = Σ mask·scale·H, scale that of the loss's reduction (token_mean: F is the mean entropy), g_F its gradient,
+    g the loss's gradient with the dials as they stand, P the optimiser's diagonal preconditioner in this update:
+
+    against  ⟨g_F, P g⟩    an update θ −= η·P·g lowers F by η times this
+    own      ⟨g_F, P g_F⟩  adding −c·F to the loss raises F by η·c times this
+    """
+
+    against: float
+    own: float
+
+
+class Slopes(Protocol):
+    """Inner products of gradients over one update and all ranks, computed when asked for. Every call is collective."""
+
+    @property
+    def learning_rate(self) -> float:
+        """η of the coming update."""
+
+    @property
+    def total_scale(self) -> float:
+        """Σ mask·scale of the update, which turns F into a mean; 1 for token_mean."""
+
+    def products(self) -> EntropyProducts:
+        """Two forward and two backward passes over the update."""
+
+    def sensitivities(self) -> Sequence[Tensor]:
+        """⟨∇log π(target), P g_F⟩/total_scale [B, T] of this rank's micro-batches of the update, in order.
+
+        A forward, a backward and two measuring passes.
+        """
+
+
+@dataclass(frozen=True, slots=True)
 class Population:
     """The trained tokens a statistic is taken over: a micro-batch, an update or a step, over all ranks.
 
@@ -36,12 +73,17 @@ class Population:
     all_gather  the collective that makes a statistic independent of the number of ranks
     step        sample-and-train iteration, from 0: for schedules and for memory that moves once a step
     update      optimiser step within it, from 0
+    slopes      inner products of gradients over the update (also where the population is the step); None where each
+                micro-batch is its own population
+    min_p       κ -> log π̃(target) [B, T] of every view under the current policy's min-p proxy: one more pass each
     """
 
     views: Sequence[View]
     all_gather: Callable[[Any], list[Any]]
     step: int = 0
     update: int = 0
+    slopes: Slopes | None = None
+    min_p: Callable[[float], Sequence[Tensor]] | None = None
 
     @classmethod
     def alone(cls, view: View) -> Population:
@@ -70,6 +112,30 @@ class Intervention(Plugin):
     """True if the intervention cannot act on the first update after sampling (it needs a ratio away from 1)."""
 
     @property
+    def turns(self) -> frozenset[Handle]:
+        """What it changes, with these settings; for `steerctl check`, as are the four below."""
+        return frozenset()
+
+    @property
+    def replaces(self) -> frozenset[Handle]:
+        """What it sets whatever stood there before, so that earlier interventions' work on it is lost."""
+        return frozenset()
+
+    @property
+    def reads(self) -> frozenset[Handle]:
+        """What its own choice depends on, so that it must come after those that set it."""
+        return frozenset()
+
+    @property
+    def sets_bounds(self) -> bool:
+        """Whether it sets bounds that are meant for a token's ratio."""
+        return bool(self.turns & CLIP)
+
+    def remarks(self, around: Surroundings) -> Iterator[str]:  # noqa: ARG002 (none by default)
+        """What leaves it, or one of its settings, without effect or with another one than was meant: one line each."""
+        yield from ()
+
+    @property
     def population_scope(self) -> Scope:
         """What `prepare` reads: nothing beyond each micro-batch (neutral), or the whole update or step, on all ranks.
 
@@ -89,6 +155,10 @@ class Intervention(Plugin):
     def apply(self, dials: Dials, batch: TokenBatch, stats: TokenStats) -> Dials:  # noqa: ARG002 (neutral default)
         """The dials, turned."""
         return dials
+
+    def renews_reference(self, steps: int) -> bool:  # noqa: ARG002 (the default never does)
+        """Whether the reference policy shall become the current one now, after this many finished steps."""
+        return False
 
     def state_dict(self) -> Mapping[str, Any]:
         """What must survive a resume, as JSON values; empty for the memoryless."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, assert_never
 
 import torch
 from torch import Tensor
 
 from steerctl.entropy.change import Estimator, Means, clip_indicator, entropy_change
+from steerctl.errors import SpecError
 from steerctl.intervention import Measure, Population
 from steerctl.types import Dials, TokenBatch, TokenStats
 
@@ -24,8 +26,12 @@ def change_measure(
     """The signed Ω [B, T] of each token, nats per unit step size of the logits, as a function of dials and statistics.
 
     Ω is `entropy/change.py`'s estimator with the coefficient w = I_clip·r·A·weight that the dials give the token;
-    `released` takes I_clip·A·weight for A, `covariance` its means over the population. I_clip is 1 unless
-    `use_clip_indicator`; the dual clip is not looked at. Detached.
+    `released` takes I_clip·A·weight for A, `covariance` its means over the population, `influence` (nats of the
+    update's mean entropy per unit learning rate) the population's gradients. I_clip is 1 unless `use_clip_indicator`;
+    the dual clip is not looked at. Detached.
+
+    Raises:
+        SpecError: `influence` where the population is not the update.
     """
 
     def coefficient(dials: Dials, batch: TokenBatch, stats: TokenStats) -> Tensor:
@@ -35,7 +41,9 @@ def change_measure(
     if estimator == "covariance":
         weights_N = population.gather(coefficient)
         logprobs_N = population.gather(lambda _dials, _batch, stats: stats.logprobs_BT)
-        means = Means(weights_N.sum() / max(weights_N.numel(), 1), logprobs_N.sum() / max(logprobs_N.numel(), 1))
+        means = Means(_mean(weights_N), _mean(logprobs_N))
+
+    sensitivity = _sensitivity(population) if estimator == "influence" else None
 
     @torch.no_grad()
     def measure(dials: Dials, batch: TokenBatch, stats: TokenStats) -> Tensor:
@@ -49,9 +57,33 @@ def change_measure(
             advantages=_advantages(dials, batch, stats, use_clip_indicator=use_clip_indicator),
             old_logprobs=batch.old_stats.logprobs_BT,
             means=means,
+            sensitivity=None if sensitivity is None else sensitivity(batch),
         )
 
     return measure
+
+
+def _mean(values_N: Tensor) -> float:
+    """0 of none; sorted first, so that it is the same to the last bit however the population was cut."""
+    return float(values_N.sort().values.double().sum() / max(values_N.numel(), 1))
+
+
+def _sensitivity(population: Population) -> Callable[[TokenBatch], Tensor]:
+    """⟨∇log π_a, P g_H⟩ of every token of the update, found by row and position."""
+    if population.slopes is None:
+        raise SpecError("estimator influence needs scope update: it is about the gradients of a whole update")
+    rows: dict[int, Tensor] = {}
+    for view, slope_BT in zip(population.views, population.slopes.sensitivities(), strict=True):
+        rows.update(zip(view.batch.row_B.tolist(), slope_BT, strict=True))
+
+    def of(batch: TokenBatch) -> Tensor:
+        found_BT = torch.zeros_like(batch.old_stats.logprobs_BT)
+        for place, row in enumerate(batch.row_B.tolist()):
+            width = min(len(rows[row]), found_BT.shape[1])
+            found_BT[place, :width] = rows[row][:width]
+        return found_BT
+
+    return of
 
 
 def magnitude(change: Tensor, sign: Sign) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -10,6 +10,7 @@ from pydantic import Field, NonNegativeFloat, PrivateAttr, model_validator
 from torch import Tensor
 
 from steerctl.intervention import Intervention, Population, Turn
+from steerctl.intervention._remarks import Handle, Surroundings
 from steerctl.types import Dials, Need, Scope, TokenBatch, TokenStats
 
 Coefficient = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -64,6 +65,20 @@ class AdaptiveEntropy(Intervention):
     def model_post_init(self, context: Any) -> None:  # noqa: ANN401, ARG002 (pydantic's signature)
         """The controller's first coefficient."""
         self._next = self.coef_start
+
+    @property
+    def turns(self) -> frozenset[Handle]:
+        """The penalty."""
+        return frozenset({"penalty"})
+
+    def remarks(self, around: Surroundings) -> Iterator[str]:  # noqa: ARG002 (of itself alone)
+        """A controller that cannot move."""
+        if self.coef_max == 0 or (self.delta == 0 and self.coef_start == 0):
+            yield "does nothing: its coefficient starts at 0 and stays there"
+        elif self.entropy_target == 0:
+            yield "does nothing with entropy_target 0: entropy is never below it"
+        elif self.delta == 0:
+            yield "delta is 0: the coefficient stays at coef_start and only switches on and off"
 
     @property
     def population_scope(self) -> Scope:

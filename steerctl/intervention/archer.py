@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from steerctl.intervention import Intervention, Population, Turn
 from steerctl.intervention._change import EntropySource
+from steerctl.intervention._remarks import CLIP, Handle, Surroundings, denominator_remarks
 from steerctl.intervention._select import gather_ordered, scoped
 from steerctl.intervention.kl import Kl
 from steerctl.types import Dials, Need, Scope, TokenBatch, TokenStats
@@ -62,6 +64,25 @@ class Archer(Intervention):
     """Whose entropy: the current policy's (code), or that of the step's start."""
     scope: Scope = "update"
     """Tokens behind the class sizes of `selected` (code: one micro-batch)."""
+
+    @property
+    def turns(self) -> frozenset[Handle]:
+        """Bounds, and the penalty against the reference."""
+        return CLIP | {"penalty"}
+
+    @property
+    def replaces(self) -> frozenset[Handle]:
+        """The bounds."""
+        return CLIP
+
+    def remarks(self, around: Surroundings) -> Iterator[str]:
+        """Where its bounds or its denominators lose their meaning."""
+        penalised = self.knowledge_kl_coef > 0 or self.reasoning_kl_coef > 0
+        if around.on_policy:
+            rest = "only its KL is left" if penalised else "with both KL coefficients 0 it does nothing"
+            yield f"its clip bounds are never reached with optim.updates_per_step 1: {rest}"
+        if penalised and self.kl_denominator == "selected":
+            yield from denominator_remarks(around, "kl_denominator selected")
 
     @property
     def population_scope(self) -> Scope:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field, NonNegativeInt, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from steerctl.entropy.change import Estimator, clip_indicator
 from steerctl.intervention import Intervention, Population, Turn
+from steerctl.intervention._remarks import CLIP, Handle, Surroundings, indicator_remarks
 from steerctl.intervention._select import entropy_reduction, gather_ordered, largest, scoped, token_ids, uniform_draws
 from steerctl.types import Dials, Scope, TokenBatch, TokenStats
 
@@ -45,7 +47,7 @@ class ClipCov(Intervention):
     """Form of the entropy change (paper: covariance)."""
     scope: Scope = "update"
     """Tokens behind means, N and draw (the code: one micro-batch of one rank)."""
-    seed: NonNegativeInt = 0
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
     """Of the draw."""
 
     @model_validator(mode="after")
@@ -53,6 +55,23 @@ class ClipCov(Intervention):
         if not self.clip_cov_lb < self.clip_cov_ub:
             raise ValueError("clip_cov_lb must be below clip_cov_ub")
         return self
+
+    @property
+    def turns(self) -> frozenset[Handle]:
+        """The weights of the drawn tokens."""
+        return frozenset({"weight"})
+
+    @property
+    def reads(self) -> frozenset[Handle]:
+        """The covariance, and what the clip lets through."""
+        return CLIP | {"advantages"}
+
+    def remarks(self, around: Surroundings) -> Iterator[str]:
+        """Without a draw, or with a loss that clips otherwise."""
+        if self.clip_cov_ratio == 0:
+            yield "drops no token with clip_cov_ratio 0"
+        else:
+            yield from indicator_remarks(around, "it may draw other tokens than were meant; take loss ppo_clip")
 
     @property
     def population_scope(self) -> Scope:

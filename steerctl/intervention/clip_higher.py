@@ -9,6 +9,7 @@ import torch
 from pydantic import NonNegativeFloat
 
 from steerctl.intervention import Intervention
+from steerctl.intervention._remarks import CLIP, Handle
 from steerctl.types import Dials, TokenBatch, TokenStats
 
 
@@ -31,6 +32,16 @@ class ClipHigher(Intervention):
     """ε_high (DAPO 0.28; STEER's extreme setting 5)."""
     clip_ratio_low: NonNegativeFloat | None = None
     """ε_low (DAPO 0.2; STEER's extreme setting 0.99); None: what stood before, i.e. the loss's."""
+
+    @property
+    def turns(self) -> frozenset[Handle]:
+        """The upper bound, and the lower where it is given."""
+        return frozenset({"clip_high"}) if self.clip_ratio_low is None else CLIP
+
+    @property
+    def replaces(self) -> frozenset[Handle]:
+        """Both alike."""
+        return self.turns
 
     def apply(self, dials: Dials, batch: TokenBatch, stats: TokenStats) -> Dials:  # noqa: ARG002 (one bound for all)
         """The dials with the clip's bounds replaced."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import sqrt
 from typing import Annotated, Any, Literal
@@ -12,6 +12,7 @@ from pydantic import Field, NonNegativeFloat, PrivateAttr
 from torch import Tensor
 
 from steerctl.intervention import Intervention, Population, Turn
+from steerctl.intervention._remarks import CLIP, Handle, Surroundings, uniform_groups_remarks
 from steerctl.intervention._verdicts import of_rows
 from steerctl.types import Dials, RolloutGroup, TokenBatch, TokenStats
 
@@ -59,6 +60,31 @@ class Dcpo(Intervention):
     """Whether the advantages are set."""
     _history: dict[str, list[float]] = PrivateAttr(default_factory=dict)
     _advantages_R: Tensor | None = PrivateAttr(default=None)
+
+    @property
+    def turns(self) -> frozenset[Handle]:
+        """Bounds and advantages, as far as they are on."""
+        return (CLIP if self.dynamic_clip else frozenset()) | ({"advantages"} if self.smooth_advantage else frozenset())
+
+    @property
+    def replaces(self) -> frozenset[Handle]:
+        """All of it."""
+        return self.turns
+
+    @property
+    def reads(self) -> frozenset[Handle]:
+        """Rewards as shaped before it."""
+        return frozenset({"rewards"}) if self.smooth_advantage else frozenset()
+
+    def remarks(self, around: Surroundings) -> Iterator[str]:
+        """Both parts off, one update per step, or groups that it never sees."""
+        if not self.dynamic_clip and not self.smooth_advantage:
+            yield "does nothing with dynamic_clip and smooth_advantage both off"
+        elif self.dynamic_clip and around.on_policy:
+            whole = "" if self.smooth_advantage else ", and smooth_advantage is off: it does nothing at all"
+            yield f"dynamic_clip is never reached with optim.updates_per_step 1: the ratio is exactly 1{whole}"
+        if self.smooth_advantage:
+            yield from uniform_groups_remarks(around)
 
     def reshape(self, groups: Sequence[RolloutGroup]) -> Sequence[RolloutGroup]:
         """The groups as they are; their rewards enter the history and give the step's advantages."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from math import isinf
 from typing import Annotated, Literal
 
 import torch
@@ -10,6 +12,7 @@ from pydantic import Field
 
 from steerctl.intervention import Intervention
 from steerctl.intervention._change import EntropySource
+from steerctl.intervention._remarks import Handle, Surroundings
 from steerctl.types import Dials, TokenBatch, TokenStats
 
 
@@ -33,6 +36,21 @@ class EntropyAdvantage(Intervention):
     """κ: at most |A|/κ is added (paper 2)."""
     entropy_source: EntropySource = "live"
     """Whose entropy: the current policy's (paper), or that of the step's start."""
+
+    @property
+    def turns(self) -> frozenset[Handle]:
+        """The advantages."""
+        return frozenset({"advantages"})
+
+    @property
+    def reads(self) -> frozenset[Handle]:
+        """Their size bounds the addition."""
+        return frozenset({"advantages"})
+
+    def remarks(self, around: Surroundings) -> Iterator[str]:  # noqa: ARG002 (of itself alone)
+        """Nothing is added."""
+        if self.alpha == 0 or isinf(self.kappa):
+            yield "does nothing: alpha 0 or an infinite kappa adds nothing to the advantages"
 
     def apply(self, dials: Dials, batch: TokenBatch, stats: TokenStats) -> Dials:
         """The dials with the advantages raised."""

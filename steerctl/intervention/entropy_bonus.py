@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from steerctl.intervention import Intervention
+from steerctl.intervention._remarks import Handle, Surroundings
 from steerctl.types import Dials, Need, TokenBatch, TokenStats
 
 
@@ -29,6 +31,16 @@ class EntropyBonus(Intervention):
     needs: ClassVar[frozenset[Need]] = frozenset({"entropy_grad"})
     entropy_coef: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.001
     """Coefficient (verl 0, that is off, earlier 0.001; usual sweeps 1e-4 to 1e-2)."""
+
+    @property
+    def turns(self) -> frozenset[Handle]:
+        """The penalty."""
+        return frozenset({"penalty"})
+
+    def remarks(self, around: Surroundings) -> Iterator[str]:  # noqa: ARG002 (of itself alone)
+        """A coefficient of 0."""
+        if self.entropy_coef == 0:
+            yield "does nothing with entropy_coef 0"
 
     def apply(self, dials: Dials, batch: TokenBatch, stats: TokenStats) -> Dials:  # noqa: ARG002 (needs no batch)
         """The dials with the bonus taken off the penalty."""

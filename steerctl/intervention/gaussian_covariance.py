@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from math import isinf
 from typing import Literal
 
 import torch
@@ -11,8 +13,12 @@ from torch import Tensor
 
 from steerctl.entropy.change import Estimator
 from steerctl.intervention import Intervention, Population, Turn
+from steerctl.intervention._remarks import Handle, Surroundings
 from steerctl.intervention._select import entropy_reduction, gather_ordered, scoped
 from steerctl.types import Dials, Scope, TokenBatch, TokenStats
+
+MIN_DEVIATION = 1e-12
+"""Below this spread no token stands out; rounding could not tell."""
 
 
 class GaussianCovariance(Intervention):
@@ -41,6 +47,21 @@ class GaussianCovariance(Intervention):
     """Tokens behind means, σ and N (paper: the batch)."""
 
     @property
+    def turns(self) -> frozenset[Handle]:
+        """The weights."""
+        return frozenset({"weight"})
+
+    @property
+    def reads(self) -> frozenset[Handle]:
+        """The covariance has the advantages in it."""
+        return frozenset({"advantages"})
+
+    def remarks(self, around: Surroundings) -> Iterator[str]:  # noqa: ARG002 (of itself alone)
+        """No damping."""
+        if isinf(self.bandwidth):
+            yield "does nothing with an infinite bandwidth"
+
+    @property
     def population_scope(self) -> Scope:
         """As set."""
         return self.scope
@@ -53,18 +74,20 @@ class GaussianCovariance(Intervention):
         measure = entropy_reduction(self.estimator, population)
         measure_N = gather_ordered(population, measure).values[0].double()
         count = max(measure_N.numel(), 1)
-        sigma = float((measure_N - measure_N.sum() / count).square().sum() / count) ** 0.5 * self.bandwidth
-        scale = float(self._kernel(measure_N, sigma).sum()) / count if self.mean_preserving else 1.0
+        sigma = float((measure_N - measure_N.sum() / count).square().sum() / count) ** 0.5
+        if sigma < MIN_DEVIATION:
+            return self.apply
+        sigma *= self.bandwidth
+        scale = float(_kernel(measure_N, sigma).sum()) / count if self.mean_preserving else 1.0
 
         def turn(dials: Dials, batch: TokenBatch, stats: TokenStats) -> Dials:
-            factor_BT = self._kernel(measure(dials, batch, stats), sigma) / (scale or 1.0)
+            factor_BT = _kernel(measure(dials, batch, stats), sigma) / (scale or 1.0)
             factor_BT = torch.where(batch.loss_mask_BT, factor_BT, torch.ones_like(factor_BT))
             return replace(dials, weight_BT=dials.weight_BT * factor_BT.to(dials.weight_BT.dtype))
 
         return turn
 
-    def _kernel(self, measure: Tensor, sigma: float) -> Tensor:
-        """The weight before rescaling; 1 where the population has no spread that rounding could tell."""
-        if sigma < 1e-12:
-            return torch.ones_like(measure)
-        return torch.exp(-(measure / sigma).square() / 2)
+
+def _kernel(measure: Tensor, sigma: float) -> Tensor:
+    """The weight before rescaling."""
+    return torch.exp(-(measure / sigma).square() / 2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Annotated, Literal
 
@@ -11,6 +11,7 @@ from pydantic import Field, PositiveFloat, PrivateAttr, model_validator
 from torch import Tensor
 
 from steerctl.intervention import Intervention, Population, Turn
+from steerctl.intervention._remarks import Handle, Surroundings, group_remarks
 from steerctl.intervention._select import ROW_STRIDE, gather_ordered
 from steerctl.intervention._verdicts import Verdicts, of_rows, remembered, standardised, totals
 from steerctl.types import Dials, RolloutGroup, Scope, TokenBatch, TokenStats
@@ -49,7 +50,7 @@ class GrpoS(Intervention):
     """Least Ĥ, nats (ours)."""
     entropy_max: PositiveFloat | None = None
     """Largest Ĥ, nats; None: none."""
-    epsilon: PositiveFloat = 1e-6
+    epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-6
     """Added to the deviation, which has divisor G − 1 as with GRPO."""
     _verdicts: Verdicts | None = PrivateAttr(default=None)
     _turn: Turn | None = PrivateAttr(default=None)
@@ -59,6 +60,22 @@ class GrpoS(Intervention):
         if self.entropy_max is not None and self.entropy_max < self.entropy_min:
             raise ValueError("entropy_max must not be below entropy_min")
         return self
+
+    @property
+    def turns(self) -> frozenset[Handle]:
+        """The advantages."""
+        return frozenset({"advantages"})
+
+    @property
+    def replaces(self) -> frozenset[Handle]:
+        """Verdicts alone decide, not rewards."""
+        return frozenset({"advantages", "rewards"})
+
+    def remarks(self, around: Surroundings) -> Iterator[str]:
+        """Nothing to compare, or no entropy in the reward."""
+        yield from group_remarks(around)
+        if self.beta_2 == 0:
+            yield "trains nothing with both betas 0" if self.beta_1 == 0 else "is plain GRPO with beta_2 0"
 
     @property
     def population_scope(self) -> Scope:

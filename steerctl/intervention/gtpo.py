@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Annotated, Literal
 
@@ -11,6 +11,7 @@ from pydantic import Field, PositiveFloat, PrivateAttr, model_validator
 from torch import Tensor
 
 from steerctl.intervention import Intervention, Population, Turn
+from steerctl.intervention._remarks import Handle, Surroundings, group_remarks, unread
 from steerctl.intervention._select import ROW_STRIDE, gather_ordered, values_at
 from steerctl.intervention._verdicts import Verdicts, remembered, standardised, totals
 from steerctl.types import Dials, RolloutGroup, Scope, TokenBatch, TokenStats
@@ -55,7 +56,7 @@ class Gtpo(Intervention):
     """Least H, nats (ours)."""
     entropy_max: PositiveFloat | None = None
     """Largest H, nats; None: none."""
-    epsilon: PositiveFloat = 1e-6
+    epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-6
     """Added to the deviation."""
     _verdicts: Verdicts | None = PrivateAttr(default=None)
     _turn: Turn | None = PrivateAttr(default=None)
@@ -65,6 +66,24 @@ class Gtpo(Intervention):
         if self.entropy_max is not None and self.entropy_max < self.entropy_min:
             raise ValueError("entropy_max must not be below entropy_min")
         return self
+
+    @property
+    def turns(self) -> frozenset[Handle]:
+        """The advantages."""
+        return frozenset({"advantages"})
+
+    @property
+    def replaces(self) -> frozenset[Handle]:
+        """Verdicts alone decide, not rewards."""
+        return frozenset({"advantages", "rewards"})
+
+    def remarks(self, around: Surroundings) -> Iterator[str]:
+        """Nothing to compare, or no entropy in the reward."""
+        yield from group_remarks(around)
+        if self.alpha_2 == 0 and (self.normalise == "separate" or self.alpha_1 == 0):
+            yield f"trains nothing: with alpha_2 0 and normalise {self.normalise} every advantage is 0"
+        if self.normalise == "separate":
+            yield from unread({"alpha_1": self.alpha_1 != 1}, "with normalise separate: it cancels")
 
     @property
     def population_scope(self) -> Scope:

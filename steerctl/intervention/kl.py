@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import ClassVar, Literal, assert_never
 
@@ -9,6 +10,7 @@ from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
 from steerctl.intervention import Intervention
+from steerctl.intervention._remarks import Handle, Surroundings
 from steerctl.types import Dials, Need, TokenBatch, TokenStats
 
 MAX_EXPONENT = 20.0
@@ -42,6 +44,18 @@ class Kl(Intervention):
     """Coefficient (verl 0.001; DeepSeekMath 0.04)."""
     clamp: PositiveFloat = 10.0
     """Bound on |k|, beyond which a token has no gradient (verl 10); infinity: none."""
+
+    @property
+    def turns(self) -> frozenset[Handle]:
+        """The penalty."""
+        return frozenset({"penalty"})
+
+    def remarks(self, around: Surroundings) -> Iterator[str]:
+        """No coefficient, or an estimator without a gradient."""
+        if self.kl_coef == 0:
+            yield "does nothing with kl_coef 0, but still costs the reference's forward pass"
+        elif self.estimator == "k1" and around.on_policy:
+            yield "estimator k1 has no gradient on average with optim.updates_per_step 1, only noise; take k2 or k3"
 
     def apply(self, dials: Dials, batch: TokenBatch, stats: TokenStats) -> Dials:
         """The dials with the penalty added."""

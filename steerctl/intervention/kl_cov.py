@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
@@ -10,6 +11,7 @@ from pydantic import Field, NonNegativeFloat
 
 from steerctl.entropy.change import Estimator
 from steerctl.intervention import Intervention, Population, Turn
+from steerctl.intervention._remarks import CLIP, Handle, Surroundings
 from steerctl.intervention._select import entropy_reduction, gather_ordered, largest, scoped, token_ids
 from steerctl.types import Dials, Scope, TokenBatch, TokenStats
 
@@ -51,6 +53,32 @@ class KlCov(Intervention):
     """Form of the entropy change (paper: covariance)."""
     scope: Scope = "update"
     """Tokens that are ranked, and behind the means (the code: one micro-batch of one rank)."""
+
+    @property
+    def turns(self) -> frozenset[Handle]:
+        """The penalty, and the bounds it takes off."""
+        return CLIP | {"penalty"} if self.remove_clip else frozenset({"penalty"})
+
+    @property
+    def replaces(self) -> frozenset[Handle]:
+        """The bounds."""
+        return CLIP if self.remove_clip else frozenset()
+
+    @property
+    def reads(self) -> frozenset[Handle]:
+        """The covariance has the advantages in it."""
+        return frozenset({"advantages"})
+
+    @property
+    def sets_bounds(self) -> bool:
+        """It only takes them off."""
+        return False
+
+    def remarks(self, around: Surroundings) -> Iterator[str]:  # noqa: ARG002 (of itself alone)
+        """Without a token or a coefficient."""
+        if self.kl_cov_ratio == 0 or self.kl_coef == 0:
+            rest = "only the clip is taken off" if self.remove_clip else "it does nothing"
+            yield f"holds no token with kl_cov_ratio {self.kl_cov_ratio:g} and kl_coef {self.kl_coef:g}: {rest}"
 
     @property
     def population_scope(self) -> Scope:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -11,6 +11,7 @@ from pydantic import Field, PositiveFloat, PrivateAttr
 from torch import Tensor
 
 from steerctl.intervention import Intervention, Population, Turn
+from steerctl.intervention._remarks import Handle, Surroundings, group_remarks, unread
 from steerctl.intervention._select import ROW_STRIDE, gather_ordered
 from steerctl.intervention._verdicts import of_rows, standardised, totals
 from steerctl.types import Dials, Need, RolloutGroup, Scope, TokenBatch, TokenStats
@@ -55,6 +56,29 @@ class KlReward(Intervention):
     def model_post_init(self, context: Any) -> None:  # noqa: ANN401, ARG002 (pydantic's signature)
         """The controller's first coefficient."""
         self._next = self.kl_coef
+
+    @property
+    def turns(self) -> frozenset[Handle]:
+        """The advantages."""
+        return frozenset({"advantages"})
+
+    @property
+    def replaces(self) -> frozenset[Handle]:
+        """All of it."""
+        return frozenset({"advantages"})
+
+    @property
+    def reads(self) -> frozenset[Handle]:
+        """Rewards as shaped before it."""
+        return frozenset({"rewards"})
+
+    def remarks(self, around: Surroundings) -> Iterator[str]:
+        """No coefficient, or nothing to compare."""
+        if self.kl_coef == 0:
+            yield "with kl_coef 0 no distance counts, nor does it ever move: only the advantages are recomputed"
+        if self.kl_target is None:
+            yield from unread({"kl_horizon": self.kl_horizon != 10_000.0}, "without kl_target")
+        yield from group_remarks(around)
 
     @property
     def population_scope(self) -> Scope:

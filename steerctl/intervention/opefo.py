@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated, Literal
 
@@ -11,6 +12,7 @@ from pydantic import Field
 from steerctl.entropy.change import Estimator
 from steerctl.intervention import Intervention, Population, Turn
 from steerctl.intervention._change import EntropySource, change_measure
+from steerctl.intervention._remarks import CLIP, Handle, Surroundings, indicator_remarks, unread
 from steerctl.intervention._select import gather_ordered, scoped
 from steerctl.types import Dials, Scope, TokenBatch, TokenStats
 
@@ -51,6 +53,26 @@ class Opefo(Intervention):
     """Whose entropy: the current policy's, or that of the step's start; alike in strictly on-policy runs."""
     use_clip_indicator: bool = True
     """Whether tokens that the clip leaves no gradient count as Ω = 0 (ours)."""
+
+    @property
+    def turns(self) -> frozenset[Handle]:
+        """The weights."""
+        return frozenset({"weight"})
+
+    @property
+    def reads(self) -> frozenset[Handle]:
+        """The coefficient of the predicted change."""
+        own: frozenset[Handle] = frozenset({"advantages", "weight"})
+        return own | CLIP if self.use_clip_indicator else own
+
+    def remarks(self, around: Surroundings) -> Iterator[str]:
+        """A lambda of 0, or a loss that clips otherwise."""
+        if self.fixed_lambda == 0 or (self.fixed_lambda is None and self.lambda_max == 0):
+            yield "does nothing with a lambda of 0"
+        if self.fixed_lambda is not None:
+            yield from unread({"lambda_max": self.lambda_max != 1}, "with fixed_lambda")
+        if self.use_clip_indicator:
+            yield from indicator_remarks(around, "set use_clip_indicator: false")
 
     @property
     def population_scope(self) -> Scope:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from math import inf, log
 from typing import Annotated, Literal
@@ -13,6 +14,7 @@ from torch import Tensor
 from steerctl.entropy.change import quadrant
 from steerctl.intervention import Intervention, Population, Turn
 from steerctl.intervention._change import EntropySource
+from steerctl.intervention._remarks import Handle, Surroundings, unread
 from steerctl.intervention._select import scoped
 from steerctl.types import Dials, Scope, TokenBatch, TokenStats
 
@@ -70,6 +72,27 @@ class Quadrant(Intervention):
     """Whose π, H and S̄: those of the step's start, which hold still over its updates, or the current policy's."""
     scope: Scope = "step"
     """Tokens behind the quantile; the other boundaries need none."""
+
+    @property
+    def turns(self) -> frozenset[Handle]:
+        """The weights."""
+        return frozenset({"weight"})
+
+    @property
+    def reads(self) -> frozenset[Handle]:
+        """Their sign."""
+        return frozenset({"advantages"})
+
+    def remarks(self, around: Surroundings) -> Iterator[str]:  # noqa: ARG002 (of itself alone)
+        """Equal factors, or settings of another boundary."""
+        if self.factor_1 == self.factor_2 == self.factor_3 == self.factor_4:
+            does = "does nothing" if self.factor_1 == 1 else "only scales the learning rate"
+            yield f"{does}: all four factors are {self.factor_1:g}"
+        fixed, quantile = self.boundary == "fixed_p", self.boundary == "batch_quantile"
+        moved = {"boundary_probability": not fixed and self.boundary_probability != 0.5}
+        moved |= {"boundary_quantile": not quantile and self.boundary_quantile != 0.5}
+        moved |= {"scope": not quantile and self.scope != "step"}
+        yield from unread(moved, f"with boundary {self.boundary}")
 
     @property
     def population_scope(self) -> Scope:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated, Literal, assert_never
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from steerctl.entropy.change import Estimator
 from steerctl.intervention import Intervention, Population, Turn, View
 from steerctl.intervention._change import EntropySource, Sign, change_measure, magnitude
+from steerctl.intervention._remarks import CLIP, Handle, Surroundings, denominator_remarks, indicator_remarks, unread
 from steerctl.intervention._weights import Weigh, WeightMapping, binary, exponential, linear
 from steerctl.types import Dials, Scope, TokenBatch, TokenStats
 
@@ -75,6 +77,38 @@ class Steer(Intervention):
         if self.weight_min == 0 and (self.mapping == "exponential" or self.denominator == "sum_weight"):
             raise ValueError("weight_min must be above 0 with mapping exponential or denominator sum_weight")
         return self
+
+    @property
+    def turns(self) -> frozenset[Handle]:
+        """The weights."""
+        return frozenset({"weight"})
+
+    @property
+    def reads(self) -> frozenset[Handle]:
+        """The coefficient of the predicted change."""
+        own: frozenset[Handle] = frozenset({"advantages", "weight"})
+        return own | CLIP if self.use_clip_indicator else own
+
+    def remarks(self, around: Surroundings) -> Iterator[str]:
+        """Weights that are all 1, settings of another mapping, a loss that clips otherwise."""
+        if self.weight_min == 1 and self.weight_max == 1:
+            yield "does nothing with weight_min 1 and weight_max 1"
+        if self.mapping == "exponential":
+            never = self.weight_max > 1 and self.sign != "asymmetric"
+            yield from unread(
+                {"weight_max": never}, f"with mapping exponential and sign {self.sign}: no weight exceeds 1"
+            )
+        else:
+            yield from unread({"floor": self.floor > 0}, f"with mapping {self.mapping}")
+        moved = self.binary_fraction != type(self).model_fields["binary_fraction"].default
+        if self.mapping != "binary":
+            yield from unread({"binary_fraction": moved}, f"with mapping {self.mapping}")
+        elif self.binary_fraction == 0:
+            yield "damps no token with binary_fraction 0"
+        if self.use_clip_indicator:
+            yield from indicator_remarks(around, "set use_clip_indicator: false")
+        if self.denominator == "sum_weight":
+            yield from denominator_remarks(around, "denominator sum_weight")
 
     @property
     def population_scope(self) -> Scope:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from math import ceil
 from typing import Annotated, Literal
@@ -11,6 +12,7 @@ from pydantic import Field
 
 from steerctl.intervention import Intervention, Population, Turn
 from steerctl.intervention._change import EntropySource
+from steerctl.intervention._remarks import Handle, Surroundings, denominator_remarks
 from steerctl.intervention._select import gather_ordered, largest, scoped, token_ids
 from steerctl.types import Dials, Scope, TokenBatch, TokenStats
 
@@ -48,6 +50,18 @@ class TopEntropy(Intervention):
     """Tokens that are ranked (the released code: one micro-batch of one rank)."""
     entropy_source: EntropySource = "live"
     """Whose entropy: the current policy's (released code), or that of the step's start."""
+
+    @property
+    def turns(self) -> frozenset[Handle]:
+        """The weights."""
+        return frozenset({"weight"})
+
+    def remarks(self, around: Surroundings) -> Iterator[str]:
+        """All tokens or none, or a denominator with another meaning."""
+        if self.fraction in (0, 1):
+            yield f"{'keeps every' if self.fraction else 'trains no'} token with fraction {self.fraction:g}"
+        elif self.denominator == "selected":
+            yield from denominator_remarks(around, "denominator selected")
 
     @property
     def population_scope(self) -> Scope:

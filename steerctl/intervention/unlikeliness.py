@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from steerctl.intervention import Intervention
+from steerctl.intervention._remarks import Handle, Surroundings, group_remarks, uniform_groups_remarks
 from steerctl.types import Rollout, RolloutGroup
 
 
@@ -36,6 +37,18 @@ class Unlikeliness(Intervention):
     """β (paper 0.25)."""
     likelihood: Literal["length_mean", "sequence"] = "length_mean"
     """What responses are ranked by."""
+
+    @property
+    def turns(self) -> frozenset[Handle]:
+        """The rewards."""
+        return frozenset({"rewards"})
+
+    def remarks(self, around: Surroundings) -> Iterator[str]:
+        """No coefficient, or groups it does not see."""
+        if self.beta == 0:
+            yield "does nothing with beta 0"
+        yield from group_remarks(around)
+        yield from uniform_groups_remarks(around)
 
     def reshape(self, groups: Sequence[RolloutGroup]) -> Sequence[RolloutGroup]:
         """The groups with the rewards of right responses lowered."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Annotated, Literal
 
@@ -11,6 +11,7 @@ from pydantic import Field, PrivateAttr
 from torch import Tensor
 
 from steerctl.intervention import Intervention, Population, Turn
+from steerctl.intervention._remarks import Handle, Surroundings, denominator_remarks, uniform_groups_remarks
 from steerctl.intervention._verdicts import Verdicts, of_rows, remembered
 from steerctl.types import Dials, RolloutGroup, Scope, TokenBatch, TokenStats
 
@@ -49,6 +50,26 @@ class WReinforce(Intervention):
     denominator: Literal["all", "selected"] = "all"
     """Whether rows of coefficient 0 count."""
     _verdicts: Verdicts | None = PrivateAttr(default=None)
+
+    @property
+    def turns(self) -> frozenset[Handle]:
+        """The advantages, and the weights where rows are dropped."""
+        return frozenset({"advantages", "weight"}) if self.denominator == "selected" else frozenset({"advantages"})
+
+    @property
+    def replaces(self) -> frozenset[Handle]:
+        """Verdicts alone decide, not rewards."""
+        return frozenset({"advantages", "rewards"})
+
+    def remarks(self, around: Surroundings) -> Iterator[str]:
+        """Coefficients, denominators and groups that play no part."""
+        if self.positive_coef == 0 and self.negative_coef == 0:
+            yield "trains nothing with both coefficients 0"
+        if self.denominator == "selected" and self.positive_coef > 0 and self.negative_coef > 0:
+            yield "denominator selected drops no row: neither coefficient is 0"
+        elif self.denominator == "selected":
+            yield from denominator_remarks(around, "denominator selected")
+        yield from uniform_groups_remarks(around)
 
     @property
     def population_scope(self) -> Scope:

@@ -41,6 +41,7 @@ def states(seed=0, count=60, vocabulary=9, scale=2.0):
         "advantages": advantages,
         "old_logprobs": (stats.logprobs_N + 0.2 * shift).clamp(max=0),
         "means": Means(weight.mean(), stats.logprobs_N.mean()),
+        "sensitivity": shift,
     }
     return logits, actions, arguments
 
@@ -193,6 +194,12 @@ def test_needs_are_what_is_asked_for(estimator):
         fewer = {key: value for key, value in needed.items() if key != name}
         with pytest.raises(ValueError, match=f"'{estimator}' needs {name}"):
             entropy_change(estimator, **base, **fewer)
+
+
+def test_influence_is_the_coefficient_times_the_slope():
+    weight, slope = torch.tensor([2.0, -0.5, 0.0]), torch.tensor([0.25, 3.0, 7.0])
+    change = entropy_change("influence", weight=weight, logprobs=torch.zeros(3), sensitivity=slope)
+    assert change.tolist() == [0.5, -1.5, 0.0]
 
 
 def test_an_unknown_estimator_is_named():

@@ -7,17 +7,26 @@ import torch
 
 from steerctl.intervention.adaptive_entropy import AdaptiveEntropy
 from steerctl.intervention.archer import Archer
+from steerctl.intervention.ce_gppo import CeGppo
+from steerctl.intervention.clip_b import ClipB
 from steerctl.intervention.clip_cov import ClipCov
 from steerctl.intervention.clip_higher import ClipHigher
+from steerctl.intervention.clip_v import ClipV
 from steerctl.intervention.dcpo import Dcpo
 from steerctl.intervention.entropy_advantage import EntropyAdvantage
 from steerctl.intervention.entropy_bonus import EntropyBonus
+from steerctl.intervention.gaussian_covariance import GaussianCovariance
 from steerctl.intervention.grpo_s import GrpoS
 from steerctl.intervention.gtpo import Gtpo
+from steerctl.intervention.hicra import Hicra
 from steerctl.intervention.kl_cov import KlCov
 from steerctl.intervention.kl_reward import KlReward
+from steerctl.intervention.opefo import Opefo
+from steerctl.intervention.outcome_exploration import OutcomeExploration
+from steerctl.intervention.probability_clip import ProbabilityClip
 from steerctl.intervention.quadrant import Quadrant
 from steerctl.intervention.steer import Steer
+from steerctl.intervention.stochastic_rescue import StochasticRescue
 from steerctl.intervention.top_entropy import TopEntropy
 from steerctl.intervention.unlikeliness import Unlikeliness
 from steerctl.intervention.w_reinforce import WReinforce
@@ -45,6 +54,17 @@ KINDS = [
     Unlikeliness(),
     WReinforce(),
     WReinforce(positive_coef=0.0, denominator="selected"),
+    CeGppo(),
+    ClipB(mu=0.5),
+    ClipV(mu=0.3, max_fraction=0.1),
+    GaussianCovariance(),
+    Hicra(gram_min=1, gram_max=2, min_documents=1, top_fraction=1.0),
+    Opefo(),
+    OutcomeExploration(),
+    OutcomeExploration(bonus="batch"),
+    ProbabilityClip(schedule="constant", slope=0.0, intercept=0.0),
+    ProbabilityClip(schedule="decrease_increase_decrease", total_steps=2, slope=0.0, intercept=0.0),
+    StochasticRescue(rule="margin", margin=0.99, rescue_probability=1.0),
 ]
 """Settings under which each acts on so small a step."""
 
@@ -91,7 +111,13 @@ def test_it_is_inert_on_policy_exactly_if_it_says_so(kind):
 
 def test_a_controller_with_memory_goes_on_where_it_was():
     """Steps 0 to 3 in one go, and in two halves with the state carried over as JSON values."""
-    kinds = [AdaptiveEntropy(entropy_target=5.0, delta=0.05, coef_max=1.0), Dcpo()]
+    kinds = [
+        AdaptiveEntropy(entropy_target=5.0, delta=0.05, coef_max=1.0),
+        Dcpo(),
+        OutcomeExploration(),
+        Hicra(gram_min=1, gram_max=2, min_documents=1),
+        ProbabilityClip(schedule="oscillatory_decay", total_steps=3),
+    ]
 
     def run(halves):
         p = parts(interventions=[fresh(kind) for kind in kinds])

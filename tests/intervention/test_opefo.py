@@ -124,7 +124,7 @@ def test_neutral_settings_are_the_baseline_bit_for_bit():
 
 
 @pytest.mark.parametrize("scope", ["update", "step"])
-@pytest.mark.parametrize("estimator", ["exact", "own_logit", "released"])
+@pytest.mark.parametrize("estimator", ["exact", "own_logit", "released", "covariance"])
 def test_wide_scopes_know_neither_micro_batches_nor_ranks(scope, estimator):
     method = Opefo(scope=scope, estimator=estimator)
     assert method.population_scope == scope
