@@ -9,6 +9,7 @@ SteerctlError                 every error this package raises on purpose; the co
 ├── EngineError               the training or generation engine failed; the run can be resumed; exit code 1
 │   └── NonFiniteError        loss or gradient is NaN or infinite; the step was not applied
 ├── StorageError              the disk is full or read-only; nothing half-written was left behind; exit code 1
+│   └── PathError             what was named can never be written: no such folder, a file in its place; exit code 2
 └── Interrupted               the user stopped the run, which is saved; exit code 130
 """
 
@@ -53,6 +54,12 @@ class NonFiniteError(EngineError):
 
 class StorageError(SteerctlError):
     """Writing failed; the target is either absent or as it was before."""
+
+
+class PathError(StorageError):
+    """A path that cannot be written whatever the disk; the user can mend it."""
+
+    exit_code = 2
 
 
 class Interrupted(SteerctlError):

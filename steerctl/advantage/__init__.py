@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 class Advantage(Plugin):
     """Credit for each rollout of each group, computed on every rank from all groups of the step."""
 
+    @property
+    def least_group_size(self) -> int:
+        """Fewest samples per problem that it can work with; 1 for one that compares no responses to the same problem."""
+        return 2
+
     @abstractmethod
     def __call__(self, rewards_PG: Tensor, lengths_PG: Tensor) -> Tensor:
         """Advantages [P, G], float32; `lengths_PG` are the response lengths in tokens, int64."""

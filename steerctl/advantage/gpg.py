@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
-from pydantic import PositiveFloat
+from pydantic import Field
 from torch import Tensor
 
 from steerctl.advantage import Advantage
@@ -34,7 +34,7 @@ class Gpg(Advantage):
     """Which α; the paper's by default."""
     f_norm: Literal["one", "std"] = "one"
     """F ("one": the paper's best)."""
-    epsilon: PositiveFloat = 1e-4
+    epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-4
     """Added to the deviation when f_norm is "std" (AMAP-ML/GPG 1e-4)."""
 
     def __call__(self, rewards_PG: Tensor, lengths_PG: Tensor) -> Tensor:  # noqa: ARG002 (length does not matter)

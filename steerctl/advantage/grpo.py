@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
-from pydantic import PositiveFloat
+from pydantic import Field
 from torch import Tensor
 
 from steerctl.advantage import Advantage
@@ -23,7 +23,7 @@ class Grpo(Advantage):
     """
 
     kind: Literal["grpo"] = "grpo"
-    epsilon: PositiveFloat = 1e-6
+    epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-6
     """Added to the deviation (verl 1e-6, TRL 1e-4, understand-r1-zero 1e-8)."""
     std: Literal["sample", "population"] = "sample"
     """Deviation with divisor G − 1 ("sample": verl, TRL) or G; they differ by 1.069 at G = 8."""

@@ -38,10 +38,15 @@ class PassAtK(Advantage):
     right_above: FiniteFloat = 0.0
     """A reward above this is right: fits rewards 1 and 0, and 1 and −1."""
 
+    @property
+    def least_group_size(self) -> int:
+        """More than k: a single group of k has nothing to be compared with."""
+        return self.k + 1
+
     def __call__(self, rewards_PG: Tensor, lengths_PG: Tensor) -> Tensor:  # noqa: ARG002 (length does not matter)
         """Advantages [P, G]."""
         size = rewards_PG.shape[1]
-        if self.k >= size:
+        if size < self.least_group_size:
             raise SpecError(f"algorithm.advantage.k: {self.k} must be below rollout.group_size ({size}); lower it")
         right_PG = rewards_PG > self.right_above
         credit_KS = torch.tensor([self._credit(wrong, size) for wrong in range(size + 1)], dtype=torch.float64)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import PositiveFloat
+from pydantic import Field
 from torch import Tensor
 
 from steerctl.advantage import Advantage
@@ -23,8 +23,13 @@ class ReinforcePp(Advantage):
     """
 
     kind: Literal["reinforce_pp"] = "reinforce_pp"
-    epsilon: PositiveFloat = 1e-8
+    epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-8
     """Added to the variance (verl 1e-8)."""
+
+    @property
+    def least_group_size(self) -> int:
+        """Responses are compared over the whole step."""
+        return 1
 
     def __call__(self, rewards_PG: Tensor, lengths_PG: Tensor) -> Tensor:
         """Advantages [P, G]."""

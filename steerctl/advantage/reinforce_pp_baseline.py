@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import PositiveFloat
+from pydantic import Field
 from torch import Tensor
 
 from steerctl.advantage import Advantage
@@ -23,7 +23,7 @@ class ReinforcePpBaseline(Advantage):
     """
 
     kind: Literal["reinforce_pp_baseline"] = "reinforce_pp_baseline"
-    epsilon: PositiveFloat = 1e-8
+    epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-8
     """Added to the variance (verl 1e-8)."""
 
     def __call__(self, rewards_PG: Tensor, lengths_PG: Tensor) -> Tensor:

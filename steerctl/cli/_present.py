@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.syntax import Syntax
 from rich.text import Text
 
-from steerctl.spec.checks import Finding
+from steerctl.spec.finding import Finding
 from steerctl.spec.load import LoadedSpec
 
 STYLES = {"error": "bold red", "warning": "yellow", "note": "cyan"}
@@ -23,7 +23,12 @@ def present(file: str, loaded: LoadedSpec, findings: list[Finding], *, json: boo
             "file": file,
             "spec": loaded.spec.model_dump(mode="json"),
             "findings": [
-                {"level": found.level, "path": found.path, "origin": str(loaded.origin(found.path)), "text": found.text}
+                {
+                    "level": found.level,
+                    "path": found.path,
+                    "origin": loaded.blame(found.path, found.text),
+                    "text": found.text,
+                }
                 for found in findings
             ],
         }
@@ -36,7 +41,9 @@ def present(file: str, loaded: LoadedSpec, findings: list[Finding], *, json: boo
         if brief and found.level == "note":
             continue
         label = Text(f"{found.level}: ", style=STYLES[found.level])
-        console.print(label + Text(f"{loaded.origin(found.path)}: {found.path}: {found.text}", style="default"))
+        console.print(
+            label + Text(f"{loaded.blame(found.path, found.text)}: {found.path}: {found.text}", style="default")
+        )
     console.print(Text(f"{file}: {_verdict(findings)}"))
 
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import Field
 
 from steerctl.data import Dataset, ProblemSet
 from steerctl.errors import DataError
@@ -78,7 +78,7 @@ class Level(Strict):
 
     name: str
     """Appears in every problem's `info`."""
-    weight: NonNegativeFloat
+    weight: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     """Share of the mix, relative to the other levels."""
     operands: Pair
     """Fewest and most numbers in the chain."""
@@ -98,9 +98,9 @@ class Arithmetic(Dataset):
     kind: Literal["arithmetic"] = "arithmetic"
     split: Split = "train"
     """Which half of all problem texts; a text belongs to the same half whatever the seed."""
-    count: PositiveInt = 4096
+    count: Annotated[int, Field(gt=0, le=10**7)] = 4096
     """How many distinct problems."""
-    seed: NonNegativeInt = 1
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 1
     """Decides which problems."""
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of all problem texts that belong to the test split."""

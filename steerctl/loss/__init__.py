@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import NonNegativeFloat
 
@@ -16,6 +17,15 @@ if TYPE_CHECKING:
     from steerctl.types import TokenBatch, TokenStats
 
 
+Clips = Literal["token", "weight", "sequence", "none"]
+"""
+token     the clip dials bound each token's ratio; past them a token has no gradient
+weight    they bound each token's ratio; past them it keeps its gradient, at the bounded ratio
+sequence  they bound one ratio per response; past them a response has no gradient
+none      they are not read
+"""
+
+
 class Surrogate(Plugin):
     """The policy-gradient objective of one token, to be maximised.
 
@@ -26,6 +36,14 @@ class Surrogate(Plugin):
     """The ratio is held above 1 - clip_ratio_low (PPO, DAPO: 0.2)."""
     clip_ratio_high: NonNegativeFloat = 0.2
     """The ratio is held below 1 + clip_ratio_high (PPO: 0.2, DAPO's clip-higher: 0.28)."""
+    clips: ClassVar[Clips] = "token"
+    """What happens at the bounds; spec/combinations.py says which interventions need another loss."""
+    plain_when_on_policy: ClassVar[bool] = False
+    """True if, on the first update after sampling (ratio 1), the gradient is that of A·log π, whatever the settings."""
+
+    def remarks(self, updates_per_step: int, reduction: str) -> Iterator[str]:  # noqa: ARG002 (none by default)
+        """What leaves one of its settings without effect, or with another one than was meant: one line each."""
+        yield from ()
 
     def neutral_dials(self, batch: TokenBatch) -> Dials:
         """The dials no intervention has turned: the estimator's advantages, weight 1, the spec's bounds, no penalty."""

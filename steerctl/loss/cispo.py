@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import model_validator
 from torch import Tensor
 
-from steerctl.loss import Surrogate
+from steerctl.loss import Clips, Surrogate
 from steerctl.loss.ppo_clip import MAX_LOG_RATIO
 from steerctl.types import Dials, TokenBatch, TokenStats
 
@@ -39,6 +39,8 @@ class Cispo(Surrogate):
     """
 
     kind: Literal["cispo"] = "cispo"
+    clips: ClassVar[Clips] = "weight"
+    plain_when_on_policy: ClassVar[bool] = True
     bound: Literal["relative", "absolute"] = "relative"
     """What clip_ratio_low and clip_ratio_high mean."""
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterator
+from math import inf
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import NonNegativeFloat
 from torch import Tensor
 
-from steerctl.loss import Surrogate
+from steerctl.loss import Clips, Surrogate
 from steerctl.types import Dials, TokenBatch, TokenStats
 
+TOKEN_SIZED = 0.05
+"""Bounds from here on are those of a token's ratio."""
 MAX_LOG_SEQUENCE_RATIO = 10.0
 """Largest exponent of a sequence's ratio (verl)."""
 
@@ -33,10 +37,20 @@ class Gspo(Surrogate):
     """
 
     kind: Literal["gspo"] = "gspo"
+    clips: ClassVar[Clips] = "sequence"
+    plain_when_on_policy: ClassVar[bool] = True
     clip_ratio_low: NonNegativeFloat = 3e-4
     """The sequence's ratio is held above 1 − clip_ratio_low (paper 3e-4)."""
     clip_ratio_high: NonNegativeFloat = 4e-4
     """The sequence's ratio is held below 1 + clip_ratio_high (paper 4e-4)."""
+
+    def remarks(self, updates_per_step: int, reduction: str) -> Iterator[str]:
+        """Another reduction than the method's, bounds that are practically never reached."""
+        if reduction != "seq_mean_token_mean":
+            yield f"is meant for algorithm.reduction seq_mean_token_mean; {reduction} weighs long responses otherwise"
+        large = [name for name in ("clip_ratio_low", "clip_ratio_high") if TOKEN_SIZED <= getattr(self, name) < inf]
+        if large and updates_per_step > 1:
+            yield f"{' and '.join(large)} fits a token's ratio; a response's is far nearer 1 (paper: 3e-4 and 4e-4)"
 
     def __call__(self, dials: Dials, batch: TokenBatch, stats: TokenStats) -> Tensor:
         """The surrogate [B, T]."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
-from steerctl.loss import Surrogate
+from steerctl.loss import Clips, Surrogate
 from steerctl.loss.ppo_clip import MAX_LOG_RATIO
 from steerctl.types import Dials, TokenBatch, TokenStats
 
@@ -24,6 +24,8 @@ class NoClip(Surrogate):
     """
 
     kind: Literal["no_clip"] = "no_clip"
+    clips: ClassVar[Clips] = "none"
+    plain_when_on_policy: ClassVar[bool] = True
 
     def __call__(self, dials: Dials, batch: TokenBatch, stats: TokenStats) -> Tensor:
         """The surrogate [B, T]."""

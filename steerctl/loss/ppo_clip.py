@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import torch
@@ -20,7 +21,7 @@ class PpoClip(Surrogate):
 
     r = exp(clamp(log π − log π_old, ±20)), gradient r·A·∇log π where the bound is not active, else 0. On the first
     update of a step r = 1: no bound is active. A, ε_low and ε_high come from the dials, [B, T]; an infinite ε is no
-    bound. Masked positions hold finite numbers.
+    bound. Masked positions hold finite numbers. Factors touched: clip.
 
     Source: PPO, arXiv 1707.06347 Eq. 7; asymmetric bounds DAPO, arXiv 2503.14476; dual clip arXiv 1912.09729;
     verl `core_algos` (vanilla policy loss).
@@ -32,6 +33,11 @@ class PpoClip(Surrogate):
     kind: Literal["ppo_clip"] = "ppo_clip"
     dual_clip: Annotated[float, Field(gt=1)] | None = None
     """c: where A < 0, ratios above c get no gradient; None: they do."""
+
+    def remarks(self, updates_per_step: int, reduction: str) -> Iterator[str]:  # noqa: ARG002 (one signature)
+        """A dual clip that is never reached."""
+        if self.dual_clip is not None and updates_per_step == 1:
+            yield "dual_clip is never reached with optim.updates_per_step 1: the ratio is exactly 1"
 
     def __call__(self, dials: Dials, batch: TokenBatch, stats: TokenStats) -> Tensor:
         """The surrogate [B, T]."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterator
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import PositiveFloat
 from torch import Tensor
 
-from steerctl.loss import Surrogate
+from steerctl.loss import Clips, Surrogate
 from steerctl.loss.ppo_clip import MAX_LOG_RATIO
 from steerctl.types import Dials, TokenBatch, TokenStats
 
@@ -27,10 +28,17 @@ class Sapo(Surrogate):
     """
 
     kind: Literal["sapo"] = "sapo"
+    clips: ClassVar[Clips] = "none"
+    plain_when_on_policy: ClassVar[bool] = True
     tau_pos: PositiveFloat = 1.0
     """τ where A > 0 (paper 1)."""
     tau_neg: PositiveFloat = 1.05
     """τ elsewhere (paper 1.05)."""
+
+    def remarks(self, updates_per_step: int, reduction: str) -> Iterator[str]:  # noqa: ARG002 (one signature)
+        """Another reduction than the method's."""
+        if reduction != "seq_mean_token_mean":
+            yield f"is meant for algorithm.reduction seq_mean_token_mean; {reduction} weighs long responses otherwise"
 
     def __call__(self, dials: Dials, batch: TokenBatch, stats: TokenStats) -> Tensor:
         """The surrogate [B, T]."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import PositiveFloat, PositiveInt
+from typing import Annotated
+
+from pydantic import Field, PositiveInt
 
 from steerctl.errors import SpecError
 from steerctl.plugins import Strict
@@ -13,7 +15,7 @@ class Overlong(Strict):
 
     cache_tokens: PositiveInt
     """The penalty starts this many tokens before max_tokens (DAPO: 4096 before 20480)."""
-    factor: PositiveFloat = 1.0
+    factor: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     """What is subtracted from the reward at max_tokens."""
 
     def penalty(self, length: int, max_tokens: int) -> float:

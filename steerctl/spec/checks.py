@@ -6,32 +6,24 @@ another machine, and leaves out what only that one can answer (files, devices, c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from collections.abc import Callable
 
 from steerctl.errors import ModelError, SpecError
+from steerctl.spec.combinations import (
+    bounds_that_fit,
+    inert_interventions,
+    loss_settings,
+    order_of_interventions,
+    rewards_that_count,
+)
 from steerctl.spec.experiment import ExperimentSpec
+from steerctl.spec.files import enough_problems, files_exist, output_folder
+from steerctl.spec.finding import Finding, Findings, Level
 from steerctl.spec.load import LoadedSpec
 from steerctl.spec.machine import Machine
 from steerctl.spec.model_facts import CPU_VLLM_HEAD_SIZES, TINY, describe_local
-
-Level = Literal["error", "warning", "note"]
-GROUP_BASELINES = frozenset({"grpo", "dr_grpo", "rloo", "opo", "gpg", "reinforce_pp_baseline"})
-"""Estimators that compare a response with the others of its group."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing to know: an error stops the run, a warning changes what it means, a note costs time or surprises."""
-
-    level: Level
-    path: str
-    text: str
-
-
-Findings = Iterator[Finding]
+from steerctl.spec.serving import serving
+from steerctl.spec.staleness import correction_bounds, stale_rollouts
 
 
 def check_spec(spec: ExperimentSpec, machine: Machine | None) -> list[Finding]:
@@ -46,7 +38,7 @@ def require_ready(loaded: LoadedSpec, machine: Machine | None) -> list[Finding]:
     found = check_spec(loaded.spec, machine)
     errors = [finding for finding in found if finding.level == "error"]
     if errors:
-        raise SpecError("\n".join(f"{loaded.origin(each.path)}: {each.path}: {each.text}" for each in errors))
+        raise SpecError("\n".join(f"{loaded.blame(each.path, each.text)}: {each.path}: {each.text}" for each in errors))
     return found
 
 
@@ -57,22 +49,17 @@ def runs_on_cpu(spec: ExperimentSpec, machine: Machine | None) -> bool:
     return spec.engine.device == "cpu"
 
 
-def inert_interventions(spec: ExperimentSpec, machine: Machine | None) -> Findings:  # noqa: ARG001 (one signature)
-    """With one update per step the ratio is exactly 1, and what needs it elsewhere does nothing."""
-    if spec.optim.updates_per_step > 1:
-        return
-    for index, intervention in enumerate(spec.algorithm.interventions):
-        if intervention.inert_when_on_policy:
-            yield Finding(
-                "warning",
-                f"algorithm.interventions.{index}",
-                f"{intervention.kind} does nothing with optim.updates_per_step 1: it needs a ratio away from 1, and on"
-                " the only update after sampling the ratio is exactly 1; take 2 or more updates per step",
-            )
-    loss = spec.algorithm.loss
-    if loss.clip_ratio_high != loss.clip_ratio_low:
-        text = "clip bounds are never reached with optim.updates_per_step 1: the ratio is exactly 1"
-        yield Finding("note", "algorithm.loss", text)
+def influence(spec: ExperimentSpec, machine: Machine | None) -> Findings:  # noqa: ARG001 (one signature)
+    """Estimator `influence` is about the gradients of a whole update, taken in float32."""
+    for index, each in enumerate(spec.algorithm.interventions):
+        if getattr(each, "estimator", None) != "influence":
+            continue
+        if each.population_scope != "update":
+            text = "estimator influence needs scope update: it is about the gradients of a whole update"
+            yield Finding("error", f"algorithm.interventions.{index}", text)
+        if spec.policy.dtype != "float32":
+            text = "estimator influence needs float32: its step is lost in bfloat16 weights"
+            yield Finding("error", "policy.dtype", text)
 
 
 def batch_shape(spec: ExperimentSpec, machine: Machine | None) -> Findings:  # noqa: ARG001
@@ -92,9 +79,11 @@ def batch_shape(spec: ExperimentSpec, machine: Machine | None) -> Findings:  # n
 
 def groups_carry_signal(spec: ExperimentSpec, machine: Machine | None) -> Findings:  # noqa: ARG001
     """A group of one has nothing to be compared with; equal rewards teach nothing."""
-    kind = spec.algorithm.advantage.kind
-    if spec.rollout.group_size == 1 and kind in GROUP_BASELINES:
-        text = f"{kind} compares the responses to a problem: with one response every advantage is 0; take 2 or more"
+    advantage, size = spec.algorithm.advantage, spec.rollout.group_size
+    replaced = any("advantages" in each.replaces for each in spec.algorithm.interventions)
+    if size < advantage.least_group_size and not replaced:
+        least = f"needs {advantage.least_group_size} or more of them, got {size}"
+        text = f"{advantage.kind} compares the responses to a problem and {least}; raise it, or take reinforce_pp"
         yield Finding("error", "rollout.group_size", text)
     if spec.rollout.group_size == 1 and spec.rollout.dynamic_sampling is not None:
         text = "a group of one is all right or all wrong, so every group would be replaced; take a group_size above 1"
@@ -115,7 +104,7 @@ def reduction_settings(spec: ExperimentSpec, machine: Machine | None) -> Finding
         )
         yield Finding("note", "algorithm.constant_norm_length", text)
     if reduction != "constant_norm" and length is not None:
-        yield Finding("warning", "algorithm.constant_norm_length", f"is not read with reduction {reduction}")
+        yield Finding("warning", "algorithm.constant_norm_length", f"is not read with algorithm.reduction {reduction}")
 
 
 def sampling(spec: ExperimentSpec, machine: Machine | None) -> Findings:  # noqa: ARG001
@@ -150,18 +139,6 @@ def validation(spec: ExperimentSpec, machine: Machine | None) -> Findings:  # no
         )
 
 
-def files_exist(spec: ExperimentSpec, machine: Machine | None) -> Findings:
-    """Problem files and the hostfile."""
-    if machine is None:
-        return
-    parts = {"data.train": spec.data.train, "data.validation": spec.data.validation}
-    for path, dataset in parts.items():
-        for name in dataset.missing_files() if dataset is not None else ():
-            yield Finding("error", path, f"no such file: {name} (looked for from {Path.cwd()})")
-    if spec.engine.hostfile is not None and not Path(spec.engine.hostfile).is_file():
-        yield Finding("error", "engine.hostfile", f"no such file: {spec.engine.hostfile}")
-
-
 def model_fits(spec: ExperimentSpec, machine: Machine | None) -> Findings:
     """The model is there, and long enough; vLLM on a CPU can serve its heads."""
     if machine is None and spec.policy.model != TINY:
@@ -190,12 +167,27 @@ def model_fits(spec: ExperimentSpec, machine: Machine | None) -> Findings:
         )
         advice = "; use the embedded generator" if with_vllm else "; the embedded generator is not affected"
         yield Finding("error" if with_vllm else "note", "policy.model", text + advice)
-    if with_vllm and facts.tied_embeddings is not False:
-        text = (
-            "the output head is, or may be, tied to the embedding: vLLM on a CPU would keep the old head when weights"
-            " are pushed, so the head is served untied and pushed by itself, which costs its memory a second time"
-        )
-        yield Finding("note", "policy.model", text)
+
+
+def tied_head(spec: ExperimentSpec, machine: Machine | None) -> Findings:
+    """Where vLLM servers get a head of their own for one that is the embedding (engine/vllm/generator.py)."""
+    generator = spec.rollout.generator
+    attached = generator.kind == "vllm" and bool(generator.urls)
+    if generator.kind != "vllm" or not (attached or runs_on_cpu(spec, machine)):
+        return
+    try:
+        facts = describe_local(spec.policy.model) if machine is not None or spec.policy.model == TINY else None
+    except ModelError:  # said already
+        return
+    if facts is not None and facts.tied_embeddings is False:
+        return
+    tied = "is" if facts is not None and facts.tied_embeddings else "may be"
+    where = "one of urls that runs on a CPU" if attached else "vLLM on a CPU"
+    text = (
+        f"the output head {tied} tied to the embedding: {where} would keep the old head when weights are pushed, so the"
+        " head is served untied and pushed by itself, which costs its memory a second time"
+    )
+    yield Finding("note", "policy.model", text)
 
 
 def offload(spec: ExperimentSpec, machine: Machine | None) -> Findings:
@@ -217,7 +209,7 @@ def devices(spec: ExperimentSpec, machine: Machine | None) -> Findings:
     engine, on_cpu, here = spec.engine, runs_on_cpu(spec, machine), spec.engine.hostfile is None
     if engine.device == "cuda" and machine.gpus == 0:
         yield Finding("error", "engine.device", "no CUDA device on this machine; set device: cpu, or auto")
-    elif here and not on_cpu and engine.ranks > machine.gpus:
+    if here and not on_cpu and engine.ranks > machine.gpus:
         text = f"{engine.ranks} ranks need a GPU each, this machine has {machine.gpus}; lower it, or give a hostfile"
         yield Finding("error", "engine.ranks", text)
     if here and on_cpu and engine.ranks * engine.threads_per_rank > machine.cores:
@@ -234,13 +226,24 @@ def devices(spec: ExperimentSpec, machine: Machine | None) -> Findings:
 
 CHECKS: tuple[Callable[[ExperimentSpec, Machine | None], Findings], ...] = (
     inert_interventions,
+    order_of_interventions,
+    bounds_that_fit,
+    rewards_that_count,
+    loss_settings,
+    influence,
     batch_shape,
     groups_carry_signal,
     reduction_settings,
     sampling,
+    stale_rollouts,
+    correction_bounds,
     validation,
+    enough_problems,
     files_exist,
+    output_folder,
     model_fits,
+    tied_head,
     offload,
     devices,
+    serving,
 )

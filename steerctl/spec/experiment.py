@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from steerctl.advantage import Advantage
 from steerctl.advantage.grpo import Grpo
@@ -17,9 +17,27 @@ from steerctl.loss.reduction import Reduction
 from steerctl.plugins import AnyOf, Strict
 from steerctl.reward import VerifierSpec
 from steerctl.reward.overlong import Overlong
+from steerctl.spec.branching import BranchingSpec
+from steerctl.spec.correction import CorrectionSpec
 from steerctl.spec.generator import EmbeddedGenerator, GeneratorSpec
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
+
+# Generous: far beyond what anyone runs, so that some zeros too many are a line and not an exhausted machine.
+Steps = Annotated[int, Field(gt=0, le=10**7)]
+Count = Annotated[int, Field(gt=0, le=10**5)]
+Tokens = Annotated[int, Field(gt=0, le=2**20)]
+Ranks = Annotated[int, Field(gt=0, le=4096)]
+MAX_SEQUENCES = 10**6
+
+
+LATEST = "latest"
+"""What the run folders' pointer to the newest one is called."""
 
 
 class PolicySpec(Strict):
@@ -48,7 +66,7 @@ class DataSpec(Strict):
     """Problems to measure accuracy on during training; never trained on."""
     template: TemplateName = "plain"
     """Instruction around the problem text: boxed, dapo (last line "Answer: ..."), or plain (as it is)."""
-    max_prompt_tokens: PositiveInt = 1024
+    max_prompt_tokens: Tokens = 1024
     """Longer prompts are left out, and counted."""
 
 
@@ -63,19 +81,38 @@ class RolloutSpec(Strict):
     """How responses are sampled."""
 
     generator: GeneratorSpec = EmbeddedGenerator()
-    problems_per_step: PositiveInt = 64
+    problems_per_step: Count = 64
     """Problems asked in one step."""
-    group_size: PositiveInt = 8
+    group_size: Count = 8
     """Responses to each problem."""
-    temperature: PositiveFloat = 1.0
+    temperature: Annotated[float, Field(ge=1e-3, allow_inf_nan=False)] = 1.0
     """Sampling temperature; log-probabilities and entropies are those of the policy at this temperature."""
     top_p: Fraction = 1.0
     top_k: NonNegativeInt = 0
     """0: off."""
-    max_tokens: PositiveInt = 48
+    max_tokens: Tokens = 48
     """New tokens at most; a longer response is cut."""
     dynamic_sampling: DynamicSampling | None = None
     """None: every group is trained on."""
+    correction: CorrectionSpec | None = None
+    """What a token counts by trainer against sampler probability (TIS, MIS, IcePop); None: every token alike."""
+    branching: BranchingSpec | None = None
+    """Some responses of a group branch off from others (CURE); None: all start at the prompt."""
+    ahead: Literal[0, 1] = 0
+    """1: the responses of the next step are sampled while this one is trained, by weights that are one push older."""
+
+    @model_validator(mode="after")
+    def _branches_fill_the_group(self) -> RolloutSpec:
+        if self.branching is None:
+            return self
+        if self.branching.group_size != self.group_size:
+            raise ValueError(
+                f"group_size ({self.group_size}) must be branching.roots · (1 + branching.branches), here "
+                f"{self.branching.group_size}"
+            )
+        if self.ahead:
+            raise ValueError("branching asks the trained policy where to branch, so it cannot run ahead; set ahead: 0")
+        return self
 
     @property
     def sequences_per_step(self) -> int:
@@ -87,9 +124,9 @@ class RewardSpec(Strict):
     """How a verdict becomes a reward."""
 
     verifier: Annotated[VerifierSpec, AnyOf("steerctl.reward")]
-    correct: float = 1.0
+    correct: Finite = 1.0
     """Reward of a verdict of 1."""
-    incorrect: float = 0.0
+    incorrect: Finite = 0.0
     """Reward of a verdict of 0; between the two the reward is linear."""
     overlong: Overlong | None = None
     """DAPO's soft penalty on length; None: no penalty."""
@@ -102,7 +139,7 @@ class AlgorithmSpec(Strict):
     loss: Annotated[Surrogate, AnyOf("steerctl.loss")] = PpoClip()
     reduction: Reduction = "token_mean"
     """How token losses become one number; see steerctl/loss/reduction.py."""
-    constant_norm_length: PositiveInt | None = None
+    constant_norm_length: Tokens | None = None
     """Divisor per sequence of reduction `constant_norm`; None: rollout.max_tokens."""
     interventions: list[Annotated[Intervention, AnyOf("steerctl.intervention")]] = Field(default=[])
     """Folded over the neutral dials, left to right; empty: the baseline."""
@@ -111,25 +148,25 @@ class AlgorithmSpec(Strict):
 class OptimSpec(Strict):
     """AdamW and how often it steps."""
 
-    lr: PositiveFloat = 1e-6
+    lr: Positive = 1e-6
     """Learning rate after warm-up."""
-    betas: tuple[Fraction, Fraction] = Field(default=(0.9, 0.999), strict=False)
-    eps: PositiveFloat = 1e-8
-    weight_decay: NonNegativeFloat = 0.01
+    betas: tuple[Decay, Decay] = Field(default=(0.9, 0.999), strict=False)
+    eps: Positive = 1e-8
+    weight_decay: NonNegative = 0.01
     max_grad_norm: PositiveFloat = 1.0
-    """Gradients are scaled down to this norm."""
+    """Gradients are scaled down to this norm; infinity: they are not."""
     warmup_updates: NonNegativeInt = 0
     """The learning rate rises linearly over this many optimiser steps, then stays."""
-    updates_per_step: PositiveInt = 4
+    updates_per_step: Count = 4
     """Optimiser steps on each batch of rollouts; the groups are dealt out evenly."""
 
 
 class EngineSpec(Strict):
     """DeepSpeed and the processes it runs in."""
 
-    ranks: PositiveInt = 1
+    ranks: Ranks = 1
     """Training processes; on GPU one per device."""
-    threads_per_rank: PositiveInt = 1
+    threads_per_rank: Ranks = 1
     """CPU threads of each process; more than the cores there are is slower than fewer."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     zero_stage: Literal[0, 1, 2, 3] = 3
@@ -167,20 +204,26 @@ class LogSpec(Strict):
     forward pass over the step's responses; 0: never."""
 
 
+def _not_latest(name: str) -> str:
+    if name == LATEST:
+        raise ValueError(f"a run cannot be called {LATEST}: that name points to the newest run; choose another")
+    return name
+
+
 class ExperimentSpec(Strict):
     """One experiment: what `steerctl train` runs."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=200), AfterValidator(_not_latest)]
     """Name of the run folder."""
     output: str = "runs"
     """Folder that holds run folders, relative to where steerctl is started."""
-    seed: NonNegativeInt = 1
+    seed: Seed = 1
     """Decides problems, their order, every sampled token and fresh weights."""
-    steps: PositiveInt = 100
+    steps: Steps = 100
     """Sample-and-train iterations."""
     validate_every: NonNegativeInt = 0
     """Steps between measurements on data.validation; 0: never."""
-    validation_samples: PositiveInt = 1
+    validation_samples: Count = 1
     """Responses to each validation problem."""
     policy: PolicySpec = PolicySpec()
     data: DataSpec
@@ -198,6 +241,15 @@ class ExperimentSpec(Strict):
             raise ValueError(
                 f"rollout.problems_per_step ({self.rollout.problems_per_step}) must be divisible by "
                 f"optim.updates_per_step ({self.optim.updates_per_step})"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_step_fits_in_memory(self) -> ExperimentSpec:
+        if self.rollout.sequences_per_step > MAX_SEQUENCES:
+            raise ValueError(
+                f"rollout.problems_per_step ({self.rollout.problems_per_step}) times rollout.group_size "
+                f"({self.rollout.group_size}) must not exceed {MAX_SEQUENCES:,} responses in one step"
             )
         return self
 

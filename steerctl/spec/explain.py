@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from steerctl.spec.aliases import ALIASES
 from steerctl.spec.shape import ROOT, Cursor, known_paths, literals
-from steerctl.spec.tree import Node, Origin, Path, find, nearest
+from steerctl.spec.tree import COMMAND_LINE, Node, Origin, Path, find, nearest
 
 _COMPARISONS = {
     "greater_than": ("gt", ">"),
@@ -45,7 +45,7 @@ def explain(error: ValidationError, written: Node) -> str:
     for detail in error.errors(include_url=False):
         path, cursor = locate(detail["loc"], written)
         path, text = _describe(detail, path, cursor, written)
-        origin = _origin(path, detail, written)
+        path, origin = _place(path, detail, written)
         key = (origin.line is None, origin.source, origin.line or 0, dotted(path))
         if text not in faults.setdefault(key, []):
             faults[key].append(text)
@@ -85,15 +85,25 @@ def locate(loc: Sequence[str | int], written: Node) -> tuple[Path, Cursor | None
     return tuple(path), cursor
 
 
-def _origin(path: Path, detail: ErrorDetails, written: Node) -> Origin:
-    """The value's place; a rule between several values stands where the first one its text names was written."""
-    if detail["type"] in ("value_error", "assertion_error"):
-        for word in re.findall(r"[a-z_]+(?:\.[a-z_0-9]+)+", detail["msg"]):
-            parts = tuple(int(part) if part.isdecimal() else part for part in word.split("."))
-            found = find(written, path + parts)
-            if found is not None:
-                return found.origin
-    return nearest(written, path)
+def _place(path: Path, detail: ErrorDetails, written: Node) -> tuple[Path, Origin]:
+    """Whose fault it is: the value's, or, for a rule between several values, that of one its text names.
+
+    Of those that were written, one on the command line comes first, and is named: the file was right without it.
+    """
+    if detail["type"] not in ("value_error", "assertion_error"):
+        return path, nearest(written, path)
+    named = [path + words for words in named_paths(detail["msg"])]
+    given = [(each, found.origin) for each in named if (found := find(written, each)) is not None]
+    for each, origin in given:
+        if origin.source == COMMAND_LINE:
+            return each, origin
+    return path, given[0][1] if given else nearest(written, path)
+
+
+def named_paths(text: str) -> list[Path]:
+    """The words of a message that may be keys: `optim.lr` as ("optim", "lr"), clip_cov_lb as itself."""
+    words = re.findall(r"[a-z_]+(?:\.[a-z_0-9]+)*", text)
+    return [tuple(int(part) if part.isdecimal() else part for part in word.split(".")) for word in words]
 
 
 def _joined(texts: list[str]) -> str:
@@ -127,16 +137,22 @@ def _describe_value(code: str, context: dict[str, Any], value: object, path: Pat
         return f"expected {options}, got {_shown(value)}{_did_you_mean(value, words)}"
     if code in _COMPARISONS:
         name, sign = _COMPARISONS[code]
-        return f"must be {sign} {context.get(name):g}, got {_shown(value)}"
+        bound = context.get(name)
+        return f"must be {sign} {bound if isinstance(bound, int) else f'{bound:g}'}, got {_shown(value)}"
     if code in _EXPECTED:
         return f"expected {_EXPECTED[code]}, got {_shown(value)}{_hint(code, value)}"
     if code == "string_pattern_mismatch":
         return f"{_shown(value)} does not match {context.get('pattern')}{_name_hint(path)}"
-    if code in ("too_short", "too_long"):
-        bound = (
-            f"at least {context.get('min_length')}" if code == "too_short" else f"at most {context.get('max_length')}"
-        )
-        return f"must have {bound} items, got {context.get('actual_length')}"
+    return _describe_length(code, context, value)
+
+
+def _describe_length(code: str, context: dict[str, Any], value: object) -> str | None:
+    if code == "string_too_long":
+        return f"has {len(str(value))} characters; {context.get('max_length')} at most"
+    if code == "too_short":
+        return f"must have at least {context.get('min_length')} items, got {context.get('actual_length')}"
+    if code == "too_long":
+        return f"must have at most {context.get('max_length')} items, got {context.get('actual_length')}"
     return None
 
 

@@ -49,9 +49,15 @@ class VllmGenerator(Strict):
     max_in_flight: PositiveInt = 128
     """Responses each rank asks one server for at the same time."""
     max_restarts: NonNegativeInt = 3
-    """Restarts of a server between two pushes of weights before the run stops."""
+    """Restarts of a server between two pushes of weights before the run stops. With transport nccl or ipc a server that
+    ends stops the run: there is no file to start it from."""
     transport: Literal["disk", "nccl", "ipc"] = "disk"
-    """How weights reach the servers: as safetensors in `transport_dir`. nccl and ipc are refused: not built yet."""
+    """How weights reach the servers: as safetensors in `transport_dir` (disk: CPU and GPU), by broadcast to GPUs of
+    their own (nccl), or by reading the memory of GPUs they share with the trainer (ipc). nccl and ipc are written
+    against vLLM's source and have not been run on a GPU."""
+    colocate: Literal["off", "sleep"] = "off"
+    """sleep: servers on the trainer's GPUs give their memory back between sampling and the next push of weights. Not
+    run on a GPU yet."""
     transport_dir: str | None = None
     """Folder that servers and rank 0 both see; None: shared memory, or the temporary folder. Holds two copies of the
     weights."""
@@ -62,10 +68,19 @@ class VllmGenerator(Strict):
     any_version: bool = False
     """Use a vLLM outside the tested versions."""
 
+    @property
+    def restarts(self) -> int:
+        """Restarts between two pushes; none without a file to start from."""
+        return self.max_restarts if self.transport == "disk" else 0
+
     @model_validator(mode="after")
     def _can_run(self) -> VllmGenerator:
-        if self.transport != "disk":
-            raise ValueError(f"transport {self.transport} is not built yet; use transport: disk (CPU and GPU)")
+        if self.urls and self.transport != "disk":
+            raise ValueError(f"transport {self.transport} is for servers started here; servers in urls take disk")
+        if self.urls and self.colocate != "off":
+            raise ValueError("colocate: sleep is for servers started here; take colocate: off with urls")
+        if self.transport == "nccl" and self.colocate != "off":
+            raise ValueError("transport nccl needs GPUs apart from the trainer's; colocated servers take ipc or disk")
         needed = self.servers * self.tensor_parallel
         if self.devices and len(self.devices) != needed:
             raise ValueError(f"{len(self.devices)} devices for servers * tensor_parallel = {needed}; name {needed}")

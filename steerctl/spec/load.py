@@ -7,6 +7,7 @@ Order: default < extends < file < command line. Mappings merge key by key, lists
 from __future__ import annotations
 
 import difflib
+import errno
 import json
 import os
 from collections.abc import Sequence
@@ -19,11 +20,17 @@ from pydantic_core import to_jsonable_python
 from steerctl.errors import SpecError
 from steerctl.spec import tree
 from steerctl.spec.experiment import ExperimentSpec
-from steerctl.spec.explain import explain
+from steerctl.spec.explain import dotted, explain, named_paths
 from steerctl.spec.shape import ROOT, Cursor, with_kinds
-from steerctl.spec.tree import Node, Origin
+from steerctl.spec.tree import COMMAND_LINE, Node, Origin
 
-COMMAND_LINE = "command line"
+SUFFIXES = (".yaml", ".yml", ".json")
+_ADVICE = {
+    errno.EISDIR: "; name an experiment file in it",
+    errno.ENOTDIR: "; a part of this path is a file",
+    errno.ENAMETOOLONG: "; check what was meant",
+    errno.EACCES: "; change its permissions, or copy it",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +52,24 @@ class LoadedSpec:
         """Where `path` (e.g. "optim.lr"), or the closest value around it, was written."""
         return tree.nearest(self.written, parse_path(path))
 
+    def blame(self, path: str, text: str) -> str:
+        """Where what `text` says of `path` comes from: `file.yaml:6`, or the override that it is due to."""
+        at = parse_path(path)
+        own = tree.nearest(self.written, at)
+        if own.source == COMMAND_LINE:
+            return str(own)
+        for named in named_paths(text):
+            for each in (named, (*at[:-1], *named), (*at, *named)):
+                found = tree.find(self.written, each)
+                if found is not None and found.origin.source == COMMAND_LINE:
+                    return f"{COMMAND_LINE}: {dotted(each)}"
+        return str(own)
+
 
 def load_spec(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> LoadedSpec:
     """The experiment in a YAML file, with overrides such as `optim.lr=2e-6`. Raises SpecError, one line per fault."""
+    if not os.fspath(path).strip():
+        raise SpecError("the name of the experiment file is empty; write one, such as experiments/quickstart/grpo.yaml")
     layers = _read_chain(Path(path))
     node = Node({}, layers[0].origin)
     for layer in reversed(layers):
@@ -61,7 +83,7 @@ def load_spec(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Lo
 
 def dump_spec(spec: ExperimentSpec) -> str:
     """The experiment with every default written out, as JSON with `Infinity`; `load_resolved` reads it back."""
-    return json.dumps(spec.model_dump(mode="python"), indent=2) + "\n"
+    return json.dumps(spec.model_dump(mode="python"), indent=2, ensure_ascii=False) + "\n"
 
 
 def load_resolved(text: str, source: str = "spec.json") -> ExperimentSpec:
@@ -123,7 +145,8 @@ def _read(path: Path, asked_by: str) -> str:
         raise SpecError(f"{place}: no such file{name}{_similar(path)}") from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise SpecError(f"{place}: cannot read{name}: {reason.lower()}") from None
+        advice = _ADVICE.get(error.errno or 0, "") if isinstance(error, OSError) else ""
+        raise SpecError(f"{place}: cannot read{name}: {reason.lower()}{advice}") from None
     if len(data) > tree.MAX_BYTES:
         raise SpecError(f"{place}:{name} is larger than {tree.MAX_BYTES:,} bytes; this is not an experiment file")
     try:
@@ -138,8 +161,9 @@ def _similar(path: Path) -> str:
         names = [entry.name for entry in path.parent.iterdir()]
     except (OSError, ValueError):
         return ""
-    near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.75)
-    return f"; did you mean {path.parent / near[0]}?" if near else ""
+    stems = {Path(name).stem: name for name in names if name.endswith(SUFFIXES)}
+    near = difflib.get_close_matches(path.stem, stems, n=1, cutoff=0.75)
+    return f"; did you mean {path.parent / stems[near[0]]}?" if near else ""
 
 
 def _override(root: Node, text: str) -> Node:

@@ -6,6 +6,7 @@ and repeated keys are refused; size, depth and the number of values (aliases unf
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ MAX_BYTES = 1_000_000
 MAX_DEPTH = 50
 MAX_VALUES = 100_000
 MAX_DIGITS = 100
+NOT_YAML = "not valid YAML"
+COMMAND_LINE = "command line"
+"""The source of what was not written in a file."""
 
 Scalar = str | int | float | bool | None
 Path = tuple[str | int, ...]
@@ -78,9 +82,31 @@ for _tag, _pattern, _first in (
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
 
 
+class _JsonLoader(_Loader):
+    """Reads what Python's json writes, too: the same, with its words for numbers that are not finite."""
+
+    yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers.copy()
+
+
+_JsonLoader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^(?:-?Infinity|NaN)$"), list("-IN"))
+
+
 def parse(text: str, source: str) -> Node:
-    """The tree of one YAML document; raises SpecError with file and line."""
-    return _compose(text, source, line_known=True)
+    """The tree of one YAML document, or of JSON if the source is so named; raises SpecError with file and line."""
+    if not source.endswith(".json"):
+        return _compose(text, source, line_known=True)
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise SpecError(f"{source}:{error.lineno}: not valid JSON: {_uncapitalised(error.msg)}") from None
+    except (RecursionError, ValueError):
+        raise SpecError(f"{source}: not valid JSON: nested too deep, or a number of too many digits") from None
+    try:
+        return _compose(text, source, line_known=True, loader_class=_JsonLoader)
+    except SpecError as error:
+        if NOT_YAML not in str(error):
+            raise
+        return from_plain(data, Origin(source))  # JSON that YAML 1.1 cannot read, with tabs for instance: no lines
 
 
 def parse_value(text: str, source: str, path: str) -> Node:
@@ -91,26 +117,30 @@ def parse_value(text: str, source: str, path: str) -> Node:
         raise SpecError(f"{source}: {path}: {str(error).removeprefix(f'{source}: ')}") from None
 
 
-def _compose(text: str, source: str, *, line_known: bool) -> Node:
+def _compose(text: str, source: str, *, line_known: bool, loader_class: type[_Loader] = _Loader) -> Node:
     loader = None
     try:
-        loader = _Loader(text)
+        loader = loader_class(text)
         root = loader.get_single_node()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         origin = Origin(source, mark.line + 1 if mark and line_known else None)
-        raise SpecError(f"{origin}: not valid YAML: {_plain(error)}") from None
+        raise SpecError(f"{origin}: {NOT_YAML}: {_plain(error)}") from None
     except yaml.YAMLError as error:
         character = getattr(error, "character", None)
         what = f"the character {character!r} is not allowed" if character is not None else " ".join(str(error).split())
         line = text.count("\n", 0, getattr(error, "position", 0)) + 1
-        raise SpecError(f"{Origin(source, line if line_known else None)}: not valid YAML: {what}") from None
+        raise SpecError(f"{Origin(source, line if line_known else None)}: {NOT_YAML}: {what}") from None
     finally:
         if loader is not None:
             loader.dispose()
     if root is None:
         return Node(None, Origin(source, 1 if line_known else None))
     return _Reader(source, line_known=line_known).read(root, None, 1)
+
+
+def _uncapitalised(text: str) -> str:
+    return text[:1].lower() + text[1:]
 
 
 def _plain(error: yaml.MarkedYAMLError) -> str:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,9 +14,11 @@ import yaml
 from typer.testing import CliRunner
 
 from steerctl.cli import build
+from steerctl.errors import SpecError
 from steerctl.spec import tree
 
 RUN = CliRunner()
+ROOT = Path(__file__).resolve().parents[2]
 EXPERIMENT = """\
 name: x
 policy: {model: MODEL}
@@ -81,6 +87,40 @@ def test_elsewhere_leaves_out_what_this_machine_cannot_answer(experiment: Path) 
     settings = ["data.train.path=/nowhere.parquet", "policy.model=/nowhere", "engine.device=cuda", "engine.ranks=8"]
     assert RUN.invoke(build(), ["check", "--brief", str(experiment), *settings]).exit_code == 2
     assert RUN.invoke(build(), ["check", "--brief", "--elsewhere", str(experiment), *settings]).exit_code == 0
+
+
+def test_an_empty_name(experiment: Path) -> None:
+    for arguments in ([""], [str(experiment), ""]):
+        done = RUN.invoke(build(), ["check", "--brief", *arguments])
+        assert isinstance(done.exception, SpecError)
+        assert str(done.exception).startswith("the name of the experiment file is empty; write one, such as ")
+
+
+def test_a_finding_blames_the_override_that_caused_it(experiment: Path) -> None:
+    experiment.write_text(experiment.read_text() + "algorithm: {constant_norm_length: 9, reduction: constant_norm}\n")
+    done = RUN.invoke(build(), ["check", "--brief", str(experiment), "algorithm.reduction=token_mean"])
+    first = done.output.splitlines()[0]
+    assert first.startswith("warning: command line: algorithm.reduction: algorithm.constant_norm_length: is not read")
+
+
+def test_the_error_in_the_readme_is_the_one_that_comes(tmp_path: Path) -> None:
+    """The experiment that README shows, with the slip that it shows."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    example = re.search(r"```yaml\n# my\.yaml\n(.*?)```", text, re.DOTALL)
+    shown = re.search(r"^my\.yaml:.*weight_mni.*$", text, re.MULTILINE)
+    assert example is not None
+    assert shown is not None
+    (tmp_path / "experiments").symlink_to(ROOT / "experiments")
+    written = "# my.yaml\n" + example[1]
+    assert written.count("weight_min") == 1
+    (tmp_path / "my.yaml").write_text(written.replace("weight_min", "weight_mni"), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "steerctl", "check", "my.yaml"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"{shown[0]}\n")
+    (tmp_path / "my.yaml").write_text(written, encoding="utf-8")
+    assert RUN.invoke(build(), ["check", "--brief", "--elsewhere", str(tmp_path / "my.yaml")]).exit_code == 0
 
 
 def test_only_overrides(experiment: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from steerctl.errors import SpecError
 from steerctl.spec.checks import check_spec, require_ready
 from steerctl.spec.experiment import ExperimentSpec
+from steerctl.spec.generator import VllmGenerator
 from steerctl.spec.load import load_spec
 from steerctl.spec.machine import Machine
 
@@ -51,7 +52,17 @@ def test_nothing_is_wrong_with_the_valid_experiment(found) -> None:
 @pytest.mark.parametrize(
     ("overrides", "begins", "says"),
     [
-        (["rollout.group_size=1"], "error rollout.group_size", "grpo compares"),
+        (["rollout.group_size=1"], "error rollout.group_size", "needs 2 or more of them, got 1"),
+        (
+            ["rollout.group_size=4", "algorithm.advantage={kind: pass_at_k, k: 4}"],
+            "error rollout.group_size",
+            "needs 5 or more",
+        ),
+        (
+            ["algorithm.interventions=[{kind: probability_clip, total_steps: 7}]"],
+            "warning algorithm.interventions.0",
+            "over after total_steps 7",
+        ),
         (
             ["rollout.group_size=1", "rollout.dynamic_sampling={}", "algorithm.advantage.kind=reinforce_pp"],
             "error rollout.dynamic_sampling",
@@ -70,6 +81,8 @@ def test_nothing_is_wrong_with_the_valid_experiment(found) -> None:
         (["data.max_prompt_tokens=32760"], "warning data.max_prompt_tokens", "up to 32808 tokens"),
         (["engine.offload_optimizer=true"], "error engine.offload_optimizer", "GPU"),
         (["engine.device=cuda"], "error engine.device", "no CUDA device"),
+        (["engine.device=cuda", "engine.ranks=4"], "error engine.device", "no CUDA device"),
+        (["engine.device=cuda", "engine.ranks=4"], "error engine.ranks", "4 ranks need a GPU each"),
         (["engine.ranks=2", "engine.threads_per_rank=2"], "warning engine.threads_per_rank", "2 cores"),
         (["engine.ranks=3"], "note engine.ranks", "do not divide evenly"),
         (["engine.ranks=200", "engine.threads_per_rank=1"], "warning engine.ranks", "nothing to do"),
@@ -136,20 +149,20 @@ def test_validation_on_the_training_data(found, tmp_path: Path) -> None:
     ]
 
 
-def with_generator(spec: ExperimentSpec, kind: str) -> ExperimentSpec:
-    """The experiment as if its generator were of another kind."""
-    generator = type(spec.rollout.generator).model_construct(kind=kind)
+def with_vllm(spec: ExperimentSpec, **settings) -> ExperimentSpec:
+    """The experiment with vLLM servers."""
+    generator = VllmGenerator(**settings)
     return spec.model_copy(update={"rollout": spec.rollout.model_copy(update={"generator": generator})})
 
 
 @pytest.mark.parametrize(("head_dim", "level"), [(16, "error"), (48, "error"), (32, None), (128, None)])
 def test_heads_that_vllm_on_a_cpu_cannot_serve(write, model, head_dim: int, level: str | None) -> None:
     overrides = [f"policy.model={model(head_dim=head_dim)}", "engine.device=cpu"]
-    spec = with_generator(load_spec(write(), overrides).spec, "vllm")
+    spec = with_vllm(load_spec(write(), overrides).spec)
     hits = [each for each in check_spec(spec, CPU) if each.path == "policy.model"]
     assert [each.level for each in hits] == ([level] if level else [])
     assert all("32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512" in each.text for each in hits)
-    on_gpu = with_generator(load_spec(write(), [overrides[0]]).spec, "vllm")
+    on_gpu = with_vllm(load_spec(write(), [overrides[0]]).spec)
     assert [each for each in check_spec(on_gpu, GPUS) if each.path == "policy.model"] == []
 
 
@@ -161,9 +174,19 @@ def test_an_unservable_head_is_only_a_note_for_the_embedded_generator(write, mod
 def test_tied_embeddings(write, model) -> None:
     spec = load_spec(write(), [f"policy.model={model(tie_word_embeddings=True)}"]).spec
     assert [each for each in check_spec(spec, CPU) if each.path == "policy.model"] == []
-    (finding,) = [each for each in check_spec(with_generator(spec, "vllm"), CPU) if each.path == "policy.model"]
+    (finding,) = [each for each in check_spec(with_vllm(spec), CPU) if each.path == "policy.model"]
     assert finding.level == "note"
-    assert "tied" in finding.text
+    assert "is tied" in finding.text
+    assert [each for each in check_spec(with_vllm(spec), GPUS) if each.path == "policy.model"] == []
+    attached = with_vllm(spec, urls=["http://elsewhere:8000"])
+    (finding,) = [each for each in check_spec(attached, GPUS) if each.path == "policy.model"]
+    assert "one of urls that runs on a CPU" in finding.text
+
+
+def test_a_model_that_is_not_here_may_be_tied(write) -> None:
+    spec = load_spec(write(), ["policy.model=owner/name"]).spec
+    (finding,) = [each for each in check_spec(with_vllm(spec), CPU) if each.path == "policy.model"]
+    assert "may be tied" in finding.text
 
 
 def test_require_ready_says_every_error_at_its_line(write, model) -> None:
@@ -176,3 +199,13 @@ def test_require_ready_says_every_error_at_its_line(write, model) -> None:
     assert second.startswith(f"{path}:3: data.train: no such file: problems.parquet")
     ready = load_spec(path, [f"policy.model={model()}", "rollout.top_k=5"])
     assert [finding.path for finding in require_ready(ready, None)] == ["rollout.top_k"]
+
+
+def test_influence_needs_a_whole_update_in_float32(found) -> None:
+    steer = "algorithm.interventions=[{kind: steer, estimator: influence, scope: SCOPE}]"
+    assert found(steer.replace("SCOPE", "update")) == []
+    (line,) = found(steer.replace("SCOPE", "micro_batch"))
+    assert line.startswith("error algorithm.interventions.0: estimator influence needs scope update")
+    assert "error policy.dtype: estimator influence needs float32" in " ".join(
+        found(steer.replace("SCOPE", "update"), "policy.dtype=bfloat16")
+    )

@@ -46,7 +46,7 @@ underscores, beginning with a letter or digit
 7: optim.betas: the list is too short
 8: optim.updates_per_step: expected a whole number, got 1.5
 10: rollout.num_generations: not a known key; did you mean rollout.group_size?
-11: rollout.temperature: must be > 0, got 0
+11: rollout.temperature: must be >= 0.001, got 0
 12: rollout.group_sise: not a known key; did you mean group_size?
 13: rollout.top_p: expected a number, got the text 'yes'
 15: algorithm.reduction: expected one of token_mean, seq_mean_token_mean, seq_mean_token_sum, constant_norm, got the \
@@ -91,7 +91,22 @@ def test_a_rule_between_values_stands_where_one_of_them_was_written(write) -> No
     path = write(write().read_text() + "  updates_per_step: 7\n")
     rule = "rollout.problems_per_step (64) must be divisible by optim.updates_per_step (7)"
     assert complaint(path) == f"{path}:8: {rule}"
-    assert complaint(write(), "optim.updates_per_step=7") == f"command line: {rule}"
+    assert complaint(write(), "optim.updates_per_step=7") == f"command line: optim.updates_per_step: {rule}"
+
+
+def test_a_rule_broken_by_an_override_names_the_override_though_the_file_wrote_the_other_value(write) -> None:
+    path = write(write().read_text() + "rollout:\n  problems_per_step: 64\n")
+    assert complaint(path, "optim.updates_per_step=7").startswith("command line: optim.updates_per_step: rollout.prob")
+    assert complaint(path, "rollout.problems_per_step=7").startswith("command line: rollout.problems_per_step: ")
+
+
+def test_a_rule_inside_a_plug_in_names_the_override_or_the_key_s_line(write) -> None:
+    text = write().read_text() + "algorithm:\n  interventions:\n    - kind: clip_cov\n      clip_cov_ub: 2.0\n"
+    path = write(text)
+    given = complaint(path, "algorithm.interventions.0.clip_cov_lb=3")
+    assert given == "command line: algorithm.interventions.0.clip_cov_lb: clip_cov_lb must be below clip_cov_ub"
+    path = write(text.replace("2.0", "0.5"))
+    assert complaint(path) == f"{path}:11: algorithm.interventions.0: clip_cov_lb must be below clip_cov_ub"
 
 
 @pytest.mark.parametrize(
@@ -99,7 +114,7 @@ def test_a_rule_between_values_stands_where_one_of_them_was_written(write) -> No
     [
         ("optim.lr=abc", "optim.lr: expected a number, got the text 'abc'"),
         ("optim.lr=true", "optim.lr: expected a number, got true"),
-        ("optim.lr=.nan", "optim.lr: must be > 0, got nan"),
+        ("optim.lr=.nan", "optim.lr: expected a finite number, got nan"),
         ("steps=3.0", "steps: expected a whole number, got 3.0"),
         ("steps=[1]", "steps: expected a whole number, got a list of 1"),
         ("policy.model=3", 'policy.model: expected text, got 3; write "3" in quotes'),
@@ -124,3 +139,45 @@ def test_unreadable_unicode_is_refused(write) -> None:
     text = complaint(write(), r'policy.model="\uD800"')
     assert "command line" in text or "exp.yaml" in text
     assert "Unicode" in text
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("seed=9223372036854775808", "seed: must be <= 9223372036854775807, got 9223372036854775808"),
+        ("data.train={kind: arithmetic, seed: 9223372036854775808}", "data.train.seed: must be <= 9223372036854775807"),
+        ("data.train={kind: arithmetic, count: 4096000000}", "data.train.count: must be <= 10000000"),
+        ("optim.betas=[0.9, 1.0]", "optim.betas.1: must be < 1, got 1"),
+        ("optim.betas=[-0.1, 0.9]", "optim.betas.0: must be >= 0, got -0.1"),
+        ("optim.lr=.inf", "optim.lr: expected a finite number"),
+        ("optim.eps=.inf", "optim.eps: expected a finite number"),
+        ("optim.weight_decay=.inf", "optim.weight_decay: expected a finite number"),
+        ("optim.max_grad_norm=.nan", "optim.max_grad_norm: must be > 0"),
+        ("reward.correct=.nan", "reward.correct: expected a finite number"),
+        ("reward.incorrect=-.inf", "reward.incorrect: expected a finite number"),
+        ("reward.overlong={cache_tokens: 4, factor: .inf}", "reward.overlong.factor: expected a finite number"),
+        ("algorithm.advantage.epsilon=.inf", "algorithm.advantage.epsilon: expected a finite number"),
+        ("rollout.temperature=0.0009", "rollout.temperature: must be >= 0.001, got 0.0009"),
+        ("rollout.temperature=.inf", "rollout.temperature: expected a finite number"),
+        ("rollout.group_size=8000000", "rollout.group_size: must be <= 100000, got 8000000"),
+        ("rollout.problems_per_step=64000000", "rollout.problems_per_step: must be <= 100000"),
+        (
+            "rollout={group_size: 1024, problems_per_step: 1024}",
+            "rollout.problems_per_step: rollout.problems_per_step (",
+        ),
+        ("rollout.max_tokens=48000000", "rollout.max_tokens: must be <= 1048576"),
+        ("steps=100000000", "steps: must be <= 10000000, got 100000000"),
+        ("engine.ranks=8000000", "engine.ranks: must be <= 4096"),
+        ("name=latest", "name: a run cannot be called latest: that name points to the newest run; choose another"),
+        (f"name={'x' * 201}", "name: has 201 characters; 200 at most"),
+    ],
+)
+def test_bounds_keep_some_zeros_too_many_from_becoming_an_exhausted_machine(write, override: str, said: str) -> None:
+    text = complaint(write(), override)
+    assert text.startswith(f"command line: {said}")
+    assert "\n" not in text
+
+
+def test_what_lies_at_the_bounds_is_taken(write) -> None:
+    settings = ["seed=9223372036854775807", "optim.betas=[0, 0.999]", "rollout.temperature=0.001", f"name={'x' * 200}"]
+    assert load_spec(write(), [*settings, "optim.max_grad_norm=.inf", "algorithm.loss.clip_ratio_high=.inf"])

@@ -130,7 +130,11 @@ def test_unreadable_files(write, tmp_path: Path) -> None:
     (line,) = fails(tmp_path / "quikstart.yaml")
     assert "no such file; did you mean" in line
     (line,) = fails(tmp_path)
-    assert "cannot read: is a directory" in line
+    assert "cannot read: is a directory; name an experiment file in it" in line
+    (line,) = fails(tmp_path / "quickstart.yaml" / "x.yaml")
+    assert "not a directory; a part of this path is a file" in line
+    (line,) = fails(tmp_path / ("x" * 300))
+    assert "file name too long; check what was meant" in line
     binary = tmp_path / "binary.yaml"
     binary.write_bytes(b"\x89PNG\r\n\x00\xff")
     assert "not a text file" in fails(binary)[0]
@@ -166,3 +170,46 @@ def test_a_damaged_resolved_experiment_is_one_clear_line(write) -> None:
         load_resolved(dumped[:-20], "run/spec.json")
     with pytest.raises(SpecError, match=r"^run/spec.json: steps: must be > 0, got -1$"):
         load_resolved(dumped.replace('"steps": 100', '"steps": -1'), "run/spec.json")
+    with pytest.raises(SpecError, match=r"^run/spec.json: not valid JSON"):
+        load_resolved("[" * 100_000, "run/spec.json")
+
+
+@pytest.mark.parametrize("asked", ["grpo.yaml", "a.yaml", "steer.yml", "notes"])
+def test_only_a_name_that_is_nearly_right_is_suggested(write, tmp_path: Path, asked: str) -> None:
+    for name in ("tiny.yaml", "base.yaml", "b.yaml", "notes.txt"):
+        write(name=name)
+    assert fails(tmp_path / asked) == [f"{tmp_path / asked}: no such file"]
+
+
+@pytest.mark.parametrize("empty", ["", " "])
+def test_an_empty_name_is_said_to_be_empty(empty: str) -> None:
+    with pytest.raises(SpecError, match="the name of the experiment file is empty"):
+        load_spec(empty)
+
+
+def test_a_run_s_experiment_is_json_and_its_faults_are_said_so(write, tmp_path: Path) -> None:
+    dumped = dump_spec(load_spec(write(), ["algorithm.loss.clip_ratio_high=.inf", "log.wandb_project=\U0001f600"]).spec)
+    path = tmp_path / "spec.json"
+    path.write_text(dumped, encoding="utf-8")
+    again = load_spec(path).spec
+    assert again.algorithm.loss.clip_ratio_high == math.inf
+    assert again.log.wandb_project == "\U0001f600"
+    lines = dumped.splitlines()
+    place = next(number for number, line in enumerate(lines, start=1) if '"steps"' in line)
+    path.write_text(dumped.replace('"steps": 100', '"steps": '), encoding="utf-8")
+    assert fails(path) == [f"{path}:{place}: not valid JSON: expecting value"]
+    path.write_text(dumped.replace('"steps": 100', '"steps": -1'), encoding="utf-8")
+    assert fails(path) == [f"{path}:{place}: steps: must be > 0, got -1"]
+    path.write_text(dumped.replace("\n  ", "\n\t"), encoding="utf-8")
+    assert load_spec(path).spec == again, "tabs are JSON"
+    path.write_text(dumped.replace('"steps": 100', '"steps": 100, "steps": 3'), encoding="utf-8")
+    assert "steps: given twice" in fails(path)[0]
+
+
+def test_what_is_found_wrong_blames_the_override_that_caused_it(write) -> None:
+    path = write(write().read_text() + "algorithm:\n  reduction: constant_norm\n  constant_norm_length: 9\n")
+    loaded = load_spec(path, ["algorithm.reduction=token_mean"])
+    text = "is not read with algorithm.reduction token_mean"
+    assert loaded.blame("algorithm.constant_norm_length", text) == "command line: algorithm.reduction"
+    assert loaded.blame("algorithm.constant_norm_length", "is too long") == f"{path}:10"
+    assert loaded.blame("optim.lr", text.replace("algorithm.reduction", "optim.eps")) == f"{path}:7"
