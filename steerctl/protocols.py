@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from steerctl.types import (
+        Gradient,
         Need,
         OptimizerReport,
         Problem,
@@ -36,14 +37,21 @@ class Ranks(Protocol):
         """The value of every rank, in rank order, on every rank."""
 
 
-class Policy(Ranks, Protocol):
-    """The model being trained."""
+class MeasuredPolicy(Ranks, Protocol):
+    """A model whose statistics and weights can be had; nothing of it is trained."""
+
+    def measure(self, batch: TokenBatch) -> TokenStats:
+        """Statistics at every target position, without a graph."""
+
+    def weights(self) -> Iterator[tuple[str, Tensor]]:
+        """Every parameter in full, one at a time, by its Hugging Face name; all ranks must exhaust it together."""
+
+
+class Policy(MeasuredPolicy, Protocol):
+    """The model being trained; `measure` is bit-equal to `forward` at equal weights."""
 
     def forward(self, batch: TokenBatch, needs: frozenset[Need]) -> TokenStats:
         """Statistics at every target position with a graph for `backward`."""
-
-    def measure(self, batch: TokenBatch) -> TokenStats:
-        """The same numbers without a graph, bit-equal to `forward` at equal weights."""
 
     def reference_logprobs(self, batch: TokenBatch) -> Tensor:
         """Log-probabilities log π_ref(target) [B, T] of the frozen reference policy."""
@@ -54,8 +62,24 @@ class Policy(Ranks, Protocol):
     def step(self) -> OptimizerReport:
         """Clip, apply and clear the accumulated gradient. Raises NonFiniteError, weights untouched, if not finite."""
 
-    def weights(self) -> Iterator[tuple[str, Tensor]]:
-        """Every parameter in full, one at a time, by its Hugging Face name; all ranks must exhaust it together."""
+    def min_p_logprobs(self, batch: TokenBatch, min_p: float) -> Tensor:
+        """The log π̃(target) [B, T] under the min-p proxy of the current policy; −infinity where it drops the target."""
+
+    def take_gradient(self) -> Gradient:
+        """The accumulated gradient, before clipping, taken away: as if nothing had been accumulated. Collective."""
+
+    def preconditioned(self, gradient: Gradient, *others: Gradient) -> Gradient:
+        """P·gradient, P the optimiser's diagonal preconditioner in the coming update, were these its gradients."""
+
+    def product(self, left: Gradient, right: Gradient) -> float:
+        """Their inner product over all parameters, alike on every rank. Collective."""
+
+    def slopes(self, direction: Gradient, batches: Sequence[TokenBatch]) -> list[Tensor]:
+        """Derivative of each log π(target) [B, T] along `direction`, weights left as they are. Collective."""
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate of the coming update."""
 
 
 class Generator(Protocol):

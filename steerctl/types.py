@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 Finish = Literal["stop", "length"]
 Status = Literal["ok", "no_answer", "too_long", "timeout", "error"]
 Scope = Literal["micro_batch", "update", "step"]
-Need = Literal["entropy_grad", "reference"]
+Need = Literal["entropy_grad", "reference", "teacher"]
+Gradient: TypeAlias = "tuple[Tensor, ...]"
+"""A gradient over all parameters as the policy holds it: opaque; only the policy that gave it can read it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,8 @@ class Rollout:
     token_ids_T  int32, the response with its end token if it produced one
     logprobs_T   float32 nats, as the sampler saw them at the sampling temperature
     finish       "stop" (end token) or "length" (cut at max_tokens)
+    given_ids    tokens between prompt and response that were given, not sampled (rollout/branch.py): context, and part
+                 of the text, never trained
     """
 
     token_ids_T: NDArray[np.int32]
@@ -81,6 +85,7 @@ class Rollout:
     finish: Finish
     seed: int
     weight_version: int
+    given_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +129,20 @@ class TokenStats:
 
 
 @dataclass(frozen=True, slots=True)
+class Correction:
+    """What tokens count because another policy sampled them; rollout/correction.py. Detached, neutral outside the mask.
+
+    ratio_BT    ρ = π_old / π_sampler at the correction's level (token, sequence, geometric mean), before its bounds
+    outside_BT  bool, ρ is beyond a bound
+    weight_BT   what the surrogate is multiplied by; 0: left out
+    """
+
+    ratio_BT: Tensor
+    outside_BT: Tensor
+    weight_BT: Tensor
+
+
+@dataclass(frozen=True, slots=True)
 class TokenBatch:
     """A right-padded micro-batch; built only by rollout/collate.py, the one place that shifts tokens.
 
@@ -137,6 +156,8 @@ class TokenBatch:
     num_sequences        sequences of the whole update, likewise
     old                  statistics of the policy at the start of the step; None before they are computed
     ref_logprobs_BT      of the frozen reference policy; None unless an intervention needs it
+    teacher_logprobs_BT  of the policy at the start of the step with a hint in its prompt; likewise
+    correction           importance weights of the sampled tokens; None unless rollout.correction is set
     """
 
     input_ids_BT: Tensor
@@ -149,6 +170,8 @@ class TokenBatch:
     num_sequences: int
     old: TokenStats | None = None
     ref_logprobs_BT: Tensor | None = None
+    teacher_logprobs_BT: Tensor | None = None
+    correction: Correction | None = None
 
     @property
     def old_stats(self) -> TokenStats:

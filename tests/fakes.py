@@ -57,12 +57,45 @@ class FakePolicy:
         self.calls.append("step")
         if not torch.isfinite(self.table.grad).all():
             self.table.grad = None
-            raise NonFiniteError("micro-batch 0: the gradient is not finite")
+            raise NonFiniteError("micro-batch 1: the gradient is not finite")
         norm = float(self.table.grad.norm())
         with torch.no_grad():
             self.table -= self.lr * self.table.grad
         self.table.grad = None
         return OptimizerReport(norm, self.lr)
+
+    def min_p_logprobs(self, batch, min_p):
+        self.calls.append("min_p_logprobs")
+        logp = self.table.detach()[batch.input_ids_BT].log_softmax(dim=-1)
+        kept = logp.masked_fill(logp < logp.amax(dim=-1, keepdim=True) + np.log(min_p), -torch.inf).log_softmax(dim=-1)
+        chosen_BT = kept.gather(-1, batch.target_ids_BT[..., None])[..., 0]
+        return torch.where(batch.loss_mask_BT, chosen_BT, 0.0)
+
+    def take_gradient(self):
+        self.calls.append("take_gradient")
+        gradient, self.table.grad = self.table.grad, None
+        return (gradient,)
+
+    def preconditioned(self, gradient, *others):
+        return gradient
+
+    def product(self, left, right):
+        return float((left[0] * right[0]).sum())
+
+    def slopes(self, direction, batches):
+        self.calls.append("slopes")
+        found = []
+        for batch in batches:
+
+            def logprobs(table, batch=batch):
+                return self._stats(table, batch).logprobs_BT
+
+            found.append(torch.func.jvp(logprobs, (self.table.detach(),), direction)[1])
+        return found
+
+    @property
+    def learning_rate(self):
+        return self.lr
 
     def weights(self):
         yield "table", self.table.detach()

@@ -33,6 +33,7 @@ TESTED_ELSEWHERE = {
     "engine/vllm/attached.py": "tests/engine/vllm/test_generator.py, against a real server",
     "engine/vllm/client.py": "tests/engine/vllm/test_generator.py, against a real server",
     "engine/vllm/fleet.py": "tests/engine/vllm/test_generator.py, against a real server",
+    "engine/vllm/update.py": "tests/engine/vllm/test_transfer.py and test_generator.py, against a real server",
     "reward/grading/worker.py": "tests/reward/grading/test_pool.py: the worker is a process",
     "plugins.py": "tests/spec/test_shape.py and, below, that every plug-in file is found",
     "protocols.py": "signatures only",
@@ -43,6 +44,8 @@ TESTED_ELSEWHERE = {
     "run/populations.py": "tests/run/test_step.py: what each scope sees and costs",
     "run/statistics.py": "tests/run/test_step.py",
     "run/train.py": "tests/run/test_resume.py, test_faults.py, test_ranks.py: whole runs",
+    "run/asides.py": "tests/run/test_every_kind.py: branches and the teacher in a real step; tests/intervention/test_rlrt.py",
+    "spec/branching.py": "tests/rollout/test_branch.py",
     "types.py": "data only",
     "errors.py": "tests/cli/test_main.py: the exit code of each branch",
 }

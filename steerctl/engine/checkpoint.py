@@ -1,7 +1,8 @@
 """Saving and loading training state: safetensors and JSON, no pickle, independent of ranks and ZeRO stage.
 
     state.json                 format, updates, model dtype, the parameters' shapes, which file holds which tensor
-    state-00001.safetensors    float32 tensors `weight:<name>`, `exp_avg:<name>`, `exp_avg_sq:<name>`
+    state-00001.safetensors    float32 tensors `weight:<name>`, `exp_avg:<name>`, `exp_avg_sq:<name>`; also
+                               `reference:<name>` once the reference is no longer the model as loaded
 
 The caller gives a temporary folder and renames it: a folder that has its final name is complete. Nothing else needs
 saving: the learning rate is a function of `updates`, and training draws no random numbers.
@@ -19,12 +20,14 @@ from torch import Tensor
 
 from steerctl.engine.master import MOMENTS, MasterState
 from steerctl.engine.policy import DeepSpeedPolicy
+from steerctl.engine.reference import reference_weights, set_reference_weight
 from steerctl.engine.shards import ShardWriter
 from steerctl.errors import RunFolderError, StorageError
 
 FORMAT = 1
 INDEX = "state.json"
 SHARD_BYTES = 2 * 2**30
+_OLDER = "remove this checkpoint, and resuming takes the one before"
 
 
 def save_state(policy: DeepSpeedPolicy, folder: Path) -> None:
@@ -45,6 +48,13 @@ def save_state(policy: DeepSpeedPolicy, folder: Path) -> None:
                 writer.add(f"{kind or 'weight'}:{name}", value)
             except OSError as error:
                 failure = str(error)
+    for name, value in reference_weights(policy) if policy.reference_renewed else ():
+        if writer is None or failure is not None:
+            continue
+        try:
+            writer.add(f"reference:{name}", value.float())
+        except OSError as error:
+            failure = str(error)
     if writer is not None and failure is None:
         failure = _finish(writer, folder, policy)
     failures = [text for text in policy.all_gather(failure) if text is not None]
@@ -75,6 +85,9 @@ def load_state(policy: DeepSpeedPolicy, folder: Path) -> None:
             if tuple(value.shape) != shape:
                 raise RunFolderError(f"{folder}: {name} has the shape {tuple(value.shape)}, the model's is {shape}")
             state.write(name, value, kind)
+    policy.reference_renewed = policy.reference is not None and any(key.startswith("reference:") for key in where)
+    for name in state.parameters if policy.reference_renewed else ():
+        set_reference_weight(policy, name, _read(folder, where, f"reference:{name}"))
     state.set_updates(int(index["updates"]))
     policy.updates = int(index["updates"])
 
@@ -90,12 +103,12 @@ def read_index(folder: Path) -> dict[str, Any]:
         files = {str(file) for file in index["files"].values()}
         written, _ = int(index["format"]), int(index["updates"])
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise RunFolderError(f"{folder}: {INDEX} is missing or damaged; use an older checkpoint") from error
+        raise RunFolderError(f"{folder}: {INDEX} is missing or damaged; {_OLDER}") from error
     if written != FORMAT:
         raise RunFolderError(f"{folder}: checkpoint format {written}, this version reads {FORMAT}")
     absent = sorted(file for file in files if Path(file).name != file or not (folder / file).is_file())
     if absent:
-        raise RunFolderError(f"{folder}: {absent[0]} is missing; use an older checkpoint")
+        raise RunFolderError(f"{folder}: {absent[0]} is missing; {_OLDER}")
     return index
 
 
@@ -120,7 +133,7 @@ def _read(folder: Path, where: dict[str, str], key: str) -> Tensor:
         with safe_open(folder / where[key], framework="pt") as file:
             value: Tensor = file.get_tensor(key)
     except Exception as error:  # safetensors raises its own, undocumented, class for a damaged file
-        raise RunFolderError(f"{folder}: {key} cannot be read ({error}); use an older checkpoint") from error
+        raise RunFolderError(f"{folder}: {key} cannot be read ({error}); {_OLDER}") from error
     if value.dtype != torch.float32:
-        raise RunFolderError(f"{folder}: {key} is {value.dtype}, not float32; use an older checkpoint")
+        raise RunFolderError(f"{folder}: {key} is {value.dtype}, not float32; {_OLDER}")
     return value

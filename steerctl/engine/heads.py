@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from steerctl.entropy.min_p import min_p_logprobs
 from steerctl.entropy.stats import stream_stats
 from steerctl.errors import ModelError
 from steerctl.spec.model_facts import logits_bent_by
@@ -26,8 +27,22 @@ class StatsHead(nn.Module):
         self.bias = linear.bias
         self.temperature = temperature
 
-    def forward(self, hidden_ND: Tensor, targets_N: Tensor, entropy_grad: bool) -> tuple[Tensor, ...]:  # noqa: FBT001 (DeepSpeed's hooks pass positional arguments only)
-        """Log-probability, entropy, S̄ and Σπ² of N states, each [N], float32, at the sampling temperature."""
+    def forward(
+        self,
+        hidden_ND: Tensor,
+        targets_N: Tensor,
+        entropy_grad: bool,  # noqa: FBT001 (DeepSpeed's hooks pass positional arguments only)
+        min_p: float,
+    ) -> tuple[Tensor, ...]:
+        """Log-probability, entropy, S̄ and Σπ² of N states, each [N], float32, at the sampling temperature.
+
+        With min_p above 0 instead: the log-probability under the min-p proxy, alone, without a graph.
+        """
+        if min_p > 0:
+            proxy_N = min_p_logprobs(
+                hidden_ND, self.weight, targets_N, min_p=min_p, bias_V=self.bias, temperature=self.temperature
+            )
+            return (proxy_N,)
         stats = stream_stats(
             hidden_ND,
             self.weight,
@@ -60,11 +75,12 @@ class StatsModel(nn.Module):
         mask_BT: Tensor,
         targets_BT: Tensor,
         entropy_grad: bool,  # noqa: FBT001 (DeepSpeed's hooks pass positional arguments only)
+        min_p: float = 0.0,
     ) -> tuple[Tensor, ...]:
         """Statistics of the positions in `mask_BT`, row-major, each [N]; N may be 0."""
         trunk, head = self._parts
         hidden_BTD = trunk(input_ids=input_ids_BT, use_cache=False).last_hidden_state
-        results: tuple[Tensor, ...] = head(hidden_BTD[mask_BT], targets_BT[mask_BT], entropy_grad)
+        results: tuple[Tensor, ...] = head(hidden_BTD[mask_BT], targets_BT[mask_BT], entropy_grad, min_p)
         return results
 
     def parameter_names(self) -> dict[str, nn.Parameter]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from steerctl.engine.gradients import owned_tensors
 from steerctl.engine.policy import DeepSpeedPolicy
 
 Moment = Literal["exp_avg", "exp_avg_sq"]
@@ -89,14 +90,4 @@ class MasterState:
 
     def _owners(self) -> list[Tensor]:
         """The tensors AdamW steps on: parameters at stage 0, this rank's flat float32 slices above."""
-        wrapper = self._policy.engine.optimizer
-        for attribute in (
-            "fp32_partitioned_groups_flat",  # stage 3
-            "single_partition_of_fp32_groups",  # stages 1 and 2
-            "fp32_groups_flat_partition",  # stage 1 in bfloat16
-        ):
-            flat = getattr(wrapper, attribute, None)
-            if flat is not None:
-                return list(flat)
-        parameters: list[nn.Parameter] = list(self.parameters.values())
-        return list(parameters)
+        return owned_tensors(self._policy.engine.optimizer, self.parameters.values())

@@ -22,6 +22,7 @@ def learning_rate(optim: OptimSpec, update: int) -> float:
 class GuardedAdamW(torch.optim.AdamW):
     """torch.optim.AdamW whose `step` does nothing while `blocked`: DeepSpeed still clears its gradients around it.
 
+    While `taken` is a dictionary, a step puts a copy of each tensor's gradient there and does nothing else.
     One parameter group: weight decay applies to every parameter, as in verl and DAPO's recipe.
     """
 
@@ -35,6 +36,7 @@ class GuardedAdamW(torch.optim.AdamW):
             fused=fused or None,
         )
         self.blocked = False
+        self.taken: dict[Tensor, Tensor] | None = None
 
     def set_learning_rate(self, rate: float) -> None:
         """The rate of the coming step, for every group."""
@@ -49,10 +51,17 @@ class GuardedAdamW(torch.optim.AdamW):
 
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
         """One AdamW step, unless blocked."""
-        if self.blocked:
+        if self._takes() or self.blocked:
             return None
         loss: float | None = super().step(closure)
         return loss
+
+    def _takes(self) -> bool:
+        if self.taken is None:
+            return False
+        for tensor in (each for group in self.param_groups for each in group["params"]):
+            self.taken[tensor] = torch.zeros_like(tensor) if tensor.grad is None else tensor.grad.detach().clone()
+        return True
 
 
 class ClippingAdamW(GuardedAdamW):
@@ -71,6 +80,8 @@ class ClippingAdamW(GuardedAdamW):
 
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
         """Norm over all parameters before clipping, scale by min(1, max_grad_norm / norm), step."""
+        if self._takes():
+            return None
         gradients = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
         self.grad_norm = float(total_norm(gradients))
         if self.blocked or not math.isfinite(self.grad_norm):

@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from steerctl.engine import gradients
 from steerctl.engine.heads import StatsModel, check_head_agrees, freeze_randomness
 from steerctl.engine.models import load_model
 from steerctl.engine.optimizer import ClippingAdamW, GuardedAdamW, learning_rate
 from steerctl.engine.quiet import hush, import_deepspeed
 from steerctl.engine.ranks import TorchRanks, resolve_device
 from steerctl.engine.settings import check_offload, deepspeed_settings, effective_stage, frozen_settings
-from steerctl.errors import NonFiniteError
+from steerctl.errors import NonFiniteError, SpecError
 from steerctl.spec.experiment import EngineSpec, OptimSpec, PolicySpec
 from steerctl.tensors import scatter_rows
-from steerctl.types import Need, OptimizerReport, TokenBatch, TokenStats
+from steerctl.types import Gradient, Need, OptimizerReport, TokenBatch, TokenStats
 
 
 class DeepSpeedPolicy(TorchRanks):
     """`protocols.Policy` on DeepSpeed.
 
     Gradients are sums over micro-batches and ranks: DeepSpeed's average over R ranks is undone by multiplying every
-    loss by R. The statistics are those at `temperature`. The reference, if asked for, is the model as loaded.
+    loss by R. The statistics are those at `temperature`. The reference, if asked for, is the model as loaded,
+    until it is renewed (`engine.reference`).
 
     updates   optimiser steps applied so far
     model     the trained module, `StatsModel`; its parameters are shards at stage 3
@@ -52,6 +54,7 @@ class DeepSpeedPolicy(TorchRanks):
         self.device = torch.device(device, torch.cuda.current_device()) if device == "cuda" else torch.device("cpu")
         self.stage = effective_stage(policy, engine)
         self.updates = 0
+        self.reference_renewed = False
         self._losses = 0
         self._bad_loss: Tensor | None = None
         deepspeed = import_deepspeed(device)
@@ -78,10 +81,18 @@ class DeepSpeedPolicy(TorchRanks):
 
     @torch.no_grad()
     def reference_logprobs(self, batch: TokenBatch) -> Tensor:
-        """Log-probabilities log π_ref(target) [B, T] of the policy as it was loaded."""
+        """Log-probabilities log π_ref(target) [B, T] of the reference."""
         if self.reference is None:
             raise RuntimeError("the policy was built without a reference (with_reference=False)")
         return self._stats(self.reference, batch, entropy_grad=False).logprobs_BT
+
+    @torch.no_grad()
+    def min_p_logprobs(self, batch: TokenBatch, min_p: float) -> Tensor:
+        """The log π̃(target) [B, T] under the current policy's min-p proxy; −infinity where it is dropped."""
+        mask_BT = batch.loss_mask_BT.to(self.device)
+        inputs = (batch.input_ids_BT.to(self.device), mask_BT, batch.target_ids_BT.to(self.device))
+        (proxy_N,) = self.engine(*inputs, False, min_p)  # noqa: FBT003 (positional arguments only)
+        return scatter_rows(proxy_N, mask_BT)
 
     def backward(self, loss: Tensor) -> None:
         """Accumulate the gradient of `loss`; a loss that is not finite is remembered and reported by `step`."""
@@ -111,6 +122,52 @@ class DeepSpeedPolicy(TorchRanks):
             raise NonFiniteError(f"{culprit}; the update was not applied")
         self.updates += 1
         return OptimizerReport(grad_norm=norm, learning_rate=rate)
+
+    def take_gradient(self) -> Gradient:
+        """The accumulated gradient, before clipping, taken away. Raises NonFiniteError if a loss was not finite."""
+        culprit = self._culprit()
+        gradient = gradients.take(self.engine, self.optimizer, self._owned)
+        if culprit is not None:
+            raise NonFiniteError(culprit)
+        return gradient
+
+    def preconditioned(self, gradient: Gradient, *others: Gradient) -> Gradient:
+        """P·gradient, P AdamW's diagonal preconditioner in the coming update, were these its gradients."""
+        return gradients.preconditioned(gradient, others, self.optimizer, self._owned, self.updates)
+
+    def product(self, left: Gradient, right: Gradient) -> float:
+        """Their inner product over all parameters, alike on every rank. Raises NonFiniteError."""
+        shares = self.all_gather(gradients.dot(left, right))
+        # At stage 0 every rank holds the whole gradient.
+        total = float(shares[0] if self.stage == 0 else sum(shares))
+        gradients.require_finite(total)
+        return total
+
+    def slopes(self, direction: Gradient, batches: Sequence[TokenBatch]) -> list[Tensor]:
+        """Derivative of each log π(target) [B, T] along `direction`, by a central difference of the weights.
+
+        Raises SpecError for bfloat16 weights, in which so small a step is lost.
+        """
+        if self.policy_spec.dtype != "float32":
+            raise SpecError("estimator influence needs policy.dtype float32: its step is lost in bfloat16 weights")
+        own = tuple(tensor.detach() for tensor in self._owned)
+        length = self.product(direction, direction)
+        if length == 0:
+            return [torch.zeros_like(batch.advantages_BT) for batch in batches]
+        step = gradients.RELATIVE_STEP * math.sqrt(self.product(own, own) / length)
+        with gradients.displaced(self._owned, self.engine.optimizer) as move:
+            move(direction, step)
+            ahead = [self.measure(batch).logprobs_BT for batch in batches]
+            move(direction, -step)
+            return [
+                (front - self.measure(batch).logprobs_BT) / (2 * step)
+                for front, batch in zip(ahead, batches, strict=True)
+            ]
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate of the coming update."""
+        return learning_rate(self.optim, self.updates)
 
     def weights(self, *, untie: bool = False) -> Iterator[tuple[str, Tensor]]:
         """Every parameter in full, one at a time, by its Hugging Face name; all ranks must exhaust it together.
@@ -168,8 +225,12 @@ class DeepSpeedPolicy(TorchRanks):
         self._losses, self._bad_loss = 0, None
         for rank, index in enumerate(self.all_gather(own)):
             if math.isfinite(index):
-                return f"the loss of micro-batch {int(index)} on rank {rank} is not finite"
+                return f"the loss of micro-batch {int(index) + 1} on rank {rank} is not finite"
         return None
+
+    @property
+    def _owned(self) -> list[Tensor]:
+        return gradients.owned_tensors(self.engine.optimizer, self.model.parameter_names().values())
 
     def _grad_norm(self) -> float:
         if isinstance(self.optimizer, ClippingAdamW):

@@ -37,7 +37,8 @@ clip/high/fraction | fraction | verl actor/pg_clipfrac (both sides); TRL clip_ra
 clip/low/fraction | fraction | TRL clip_ratio/low_mean
     tokens with A < 0 and r < 1 − clip_low: no gradient, so a decrease is cut off
 weight/mean | 1
-    the weight dial; 1 where no intervention turned it
+    the weight dial as the interventions left it, 1 where none turned it; tokens that rollout.correction leaves out are
+    not counted in any key of this kind
 weight/min | 1
     smallest weight
 weight/max | 1
@@ -54,8 +55,9 @@ penalty/mean | 1
     the penalty dial; 0 where no intervention turned it
 == Entropy change
 entropy_change/<estimator>/mean | nats per unit step
-    first-order ΔH/η of the token's own state with coefficient w = weight·I_clip·r·A, in this form; mean over
-    trained tokens of all updates. I_clip is 0 where a clip fraction counts the token, else 1
+    first-order ΔH/η of the token's own state with coefficient w = weight·I_clip·r·A, in this form, weight with
+    the correction in it; mean over trained tokens of all updates. I_clip is 0 where a clip fraction counts the token,
+    else 1
 entropy_change/<estimator>/quadrant_1 | nats per unit step
     what tokens with A > 0 and log π ≥ −H (likely) add to that mean (sum over them / all trained tokens)
 entropy_change/<estimator>/quadrant_2 | nats per unit step
@@ -110,15 +112,45 @@ verifier/no_answer/count | responses
     no answer could be read from the response
 verifier/too_long/count | responses
     answer or response too long to be judged
-== Batch and optimiser
+== Sampler against trainer
 mismatch/logprob_abs/mean | nats | verl training/rollout_probs_diff_mean; TRL sampling_logp_difference
-    |log π_trainer − log π_sampler| of the sampled token
+    |log π_trainer − log π_sampler| of the sampled token, the trainer's at the start of the step: the engines' rounding
+    and, with rollout.ahead, the staleness of the sampler's weights
 mismatch/logprob_abs/max | nats
     largest of them
-mismatch/kl/mean | nats | verl rollout_corr/*
+mismatch/kl/mean | nats | verl rollout_corr/k3_kl
     k3 estimate of KL(π_sampler ‖ π_trainer): ρ − 1 − log ρ, ρ = π_trainer/π_sampler
+mismatch/kl/k1 | nats | verl rollout_corr/kl
+    k1 estimate of the same: −log ρ; mean over trained tokens, may be negative
+mismatch/ratio/max | 1
+    largest ρ of a token
+mismatch/ratio/min | 1
+    smallest ρ of a token
+mismatch/effective/fraction | fraction | verl rollout_corr/rollout_is_eff_sample_size
+    effective sample size of the tokens' ratios over their number: (Σρ)² / (N Σρ²)
+mismatch/staleness/mean | pushes
+    pushes of weights between a response's sampling and the step that trains on it; mean over responses
+mismatch/staleness/max | pushes
+    largest of them
 mismatch/parity/max | nats
     largest |log π_trainer − log π_server| of the tokens sampled right after the push of the weights; vLLM only
+correction/weight/mean | 1 | verl rollout_corr/rollout_is_mean
+    what rollout.correction multiplies a token's surrogate by; all keys of this kind only with a correction
+correction/weight/max | 1
+    largest of them
+correction/weight/min | 1
+    smallest of them
+correction/ratio/max | 1
+    largest ρ at the correction's level, before its bounds
+correction/ratio/min | 1
+    smallest ρ at the correction's level, before its bounds
+correction/truncated/fraction | fraction
+    trained tokens whose ρ was beyond a bound and was set to it
+correction/masked/fraction | fraction | verl rollout_corr/rollout_rs_masked_fraction
+    trained tokens whose ρ was beyond a bound and that were left out
+correction/effective/fraction | fraction
+    effective sample size of the correction's weights c over their number: (Σc)² / (N Σc²)
+== Batch and optimiser
 batch/padding/fraction | fraction
     positions of the micro-batches that hold no token of any sequence
 batch/tokens/count | tokens
@@ -150,6 +182,9 @@ time/verify/seconds | seconds
     judging them
 time/update/seconds | seconds | verl timing_s/update_actor
     all updates: forward, interventions, backward, optimiser
+time/ahead/seconds | seconds
+    waiting for the next step's responses before the push; only with rollout.ahead, where they are sampled and judged
+    beside the updates (time/generate and time/verify then overlap with time/update)
 time/push/seconds | seconds
     handing the new weights to the sampler
 time/measure/seconds | seconds | verl timing_s/old_log_prob, of which this is the larger part

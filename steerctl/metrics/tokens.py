@@ -43,13 +43,14 @@ def update_tally(batch: TokenBatch, stats: TokenStats, dials: Dials, *, dual_cli
     ratio_N = log_ratio_N.clamp(-20, 20).exp()
     passes_N = clip_indicator(ratio_N, advantage_N, clip_low_N, clip_high_N, dual_clip)
     coefficient_N = weight_N * passes_N * ratio_N * advantage_N
+    turned_N = _without_correction(weight_N, batch)
     means = {
         "policy/ratio/mean": ratio_N,
         "policy/kl/mean": _k3(log_ratio_N),
         "clip/high/fraction": (advantage_N > 0) & (ratio_N > 1 + clip_high_N),
         "clip/low/fraction": (advantage_N < 0) & (ratio_N < 1 - clip_low_N),
-        "weight/mean": weight_N,
-        "weight/fraction_below_0.9": weight_N < 0.9,
+        "weight/mean": turned_N,
+        "weight/fraction_below_0.9": turned_N < 0.9,
         "advantage/abs/mean": advantage_N.abs(),
         "advantage/zero/fraction": advantage_N == 0,
         "advantage/turned/fraction": advantage_N != _pick(batch.advantages_BT, mask_BT),
@@ -64,27 +65,24 @@ def update_tally(batch: TokenBatch, stats: TokenStats, dials: Dials, *, dual_cli
         means |= {f"entropy_change/{name}/quadrant_{q}": change_N * (quadrant_N == q) for q in QUADRANTS}
     return Tally(
         means=_means(means),
-        maxima=_extreme({"policy/ratio/max": ratio_N, "weight/max": weight_N}, torch.max),
-        minima=_extreme({"policy/ratio/min": ratio_N, "weight/min": weight_N}, torch.min),
+        maxima=_extreme({"policy/ratio/max": ratio_N, "weight/max": turned_N}, torch.max),
+        minima=_extreme({"policy/ratio/min": ratio_N, "weight/min": turned_N}, torch.min),
         moments={"covariance": _covariance_moments(coefficient_N, now.logprob_N, quadrant_N)},
         readings={"covariance": read_covariance},
     )
 
 
 def state_tally(batch: TokenBatch, dials: Dials, after: TokenStats | None = None) -> Tally:
-    """One micro-batch's states before the step and, if measured, after it: entropy, surprisal, mismatch, padding.
+    """One micro-batch's states before the step and, if measured, after it: entropy, surprisal, padding.
 
     The prediction that is correlated with the measured change is the one at the start of the step: r = 1, coefficient
     weight · A with the dials of the micro-batch's own update.
     """
     mask_BT = batch.loss_mask_BT
     old = _Tokens.of(batch.old_stats, mask_BT)
-    gap_N = old.logprob_N - _pick(batch.rollout_logprobs_BT, mask_BT)
     means = {
         "policy/entropy/mean": old.entropy_N,
         "policy/surprisal/mean": -old.logprob_N,
-        "mismatch/logprob_abs/mean": gap_N.abs(),
-        "mismatch/kl/mean": _k3(gap_N),
     }
     moments: dict[str, Moments] = {}
     if after is not None:
@@ -100,7 +98,6 @@ def state_tally(batch: TokenBatch, dials: Dials, after: TokenStats | None = None
     return Tally(
         means={**_means(means), "batch/padding/fraction": _padding(mask_BT)},
         counts={"batch/tokens/count": float(mask_BT.sum()), "batch/micro_batches/count": 1.0},
-        maxima=_extreme({"mismatch/logprob_abs/max": gap_N.abs()}, torch.max),
         moments=moments,
         readings={"measured": read_correlations} if moments else {},
     )
@@ -175,6 +172,15 @@ def _covariance_moments(coefficient_N: Tensor, logprob_N: Tensor, quadrant_N: Te
 
 def _moments(rows: list[Tensor]) -> Moments:
     return Moments.of(torch.stack(rows).cpu().numpy())
+
+
+def _without_correction(weight_N: Tensor, batch: TokenBatch) -> Tensor:
+    """What the interventions made of the weight: tokens that the correction leaves out are left out here too."""
+    if batch.correction is None:
+        return weight_N
+    correction_N = _pick(batch.correction.weight_BT, batch.loss_mask_BT)
+    kept_N = correction_N > 0
+    return weight_N[kept_N] / correction_N[kept_N]
 
 
 def _pick(values_BT: Tensor, mask_BT: Tensor) -> Tensor:

@@ -16,7 +16,10 @@ from steerctl.types import RolloutGroup, TokenBatch, Update
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One response with what training needs of it; `index` is problem · G + sample within the step."""
+    """One response with what training needs of it; `index` is problem · G + sample within the step.
+
+    prompt_ids: all that was given, a branch's share of its root included.
+    """
 
     index: int
     prompt_ids: tuple[int, ...]
@@ -66,7 +69,7 @@ def _rows(groups: Sequence[RolloutGroup], advantages_PG: Tensor, first: int) -> 
     return [
         Row(
             index=(first + problem) * size + sample,
-            prompt_ids=group.prompt_ids,
+            prompt_ids=(*group.prompt_ids, *rollout.given_ids),
             token_ids_T=rollout.token_ids_T,
             logprobs_T=rollout.logprobs_T,
             advantage=float(advantages_PG[problem, sample]),

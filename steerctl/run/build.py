@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+
+import torch
 
 from steerctl.data import Dataset
 from steerctl.data.templates import Tokenizer
@@ -14,12 +17,17 @@ from steerctl.engine.models import load_tokenizer
 from steerctl.engine.policy import DeepSpeedPolicy
 from steerctl.engine.vllm.generator import ServedGenerator
 from steerctl.errors import SpecError
-from steerctl.protocols import Generator, Policy, Verifier
+from steerctl.protocols import Generator, MeasuredPolicy, Ranks, Verifier
 from steerctl.reward.math_verify import MathVerifier
 from steerctl.reward.shape import shaped_rewards
-from steerctl.rollout.collect import Collector
+from steerctl.rollout.ahead import SamplingAhead
+from steerctl.rollout.collect import Collector, GroupSource, Shape
+from steerctl.rollout.replay import NoGenerator
+from steerctl.run.asides import branching, teacher
+from steerctl.run.colocate import RestAfter
 from steerctl.run.parity import Parity
 from steerctl.run.progress import SamplingProgress
+from steerctl.run.replay import open_replay, vocabulary_of
 from steerctl.run.reporter import Reporter
 from steerctl.run.step import Parts
 from steerctl.run.timing import Clock, TimedGenerator, TimedPolicy, TimedVerifier
@@ -34,6 +42,7 @@ class Session:
 
     policy      the engine itself, for saving and exporting; `parts.policy` is the same with a clock around it
     validation  samples the validation problems; None without them
+    verifier    judges; closed with the session
     parity      compares servers with the trainer after each push; None with the embedded generator
     dropped     rows of the training data left out, by reason
     """
@@ -43,6 +52,7 @@ class Session:
     policy: DeepSpeedPolicy
     tokenizer: Tokenizer
     validation: Collector | None
+    verifier: Verifier
     parity: Parity | None
     clock: Clock
     progress: SamplingProgress
@@ -52,38 +62,42 @@ class Session:
     def close(self) -> None:
         """Free generator, verifier and policy."""
         self.parts.generator.close()
-        self.parts.collector.verifier.close()
+        self.verifier.close()
         self.policy.close()
 
 
-def build(spec: ExperimentSpec, reporter: Reporter, logs: Path | None = None) -> Session:
+def build(spec: ExperimentSpec, reporter: Reporter, logs: Path | None = None, saved: Path | None = None) -> Session:
     """Load data, tokenizer, policy and generator; collective over the ranks. Cheap mistakes are found first.
 
     logs: folder for the logs of servers; None on every rank but the first.
+    saved: rollouts to replay (a file or a run folder); then only validation samples, and without it nothing does.
     """
     clock = Clock()
     tokenizer = load_tokenizer(spec.policy)
-    train = _problems(spec, spec.data.train, tokenizer)
+    train = prepared_problems(spec, spec.data.train, tokenizer)
     verifier = spec.reward.verifier.open()
     if isinstance(verifier, MathVerifier):
         verifier.check_golds(train.problems)
     policy = DeepSpeedPolicy(
-        spec.policy,
-        spec.optim,
-        spec.engine,
-        temperature=spec.rollout.temperature,
-        seed=spec.seed,
+        spec.policy, spec.optim, spec.engine, temperature=spec.rollout.temperature, seed=spec.seed,
         with_reference=any("reference" in each.needs for each in spec.algorithm.interventions),
-    )
+    )  # fmt: skip
     progress = SamplingProgress(
         reporter, spec.rollout.sequences_per_step * spec.rollout.max_tokens // policy.world_size
     )
-    sampler = _generator(spec, tokenizer, policy, progress, logs)
+    sampler: Generator = NoGenerator()
+    if saved is None or _validates(spec):
+        sampler = open_generator(spec, tokenizer, policy, policy.device, on_tokens=progress, logs=logs)
     generator = TimedGenerator(sampler, clock)
     timed = TimedPolicy(policy, clock)
-    collector = _collector(spec, train, generator, TimedVerifier(verifier, clock), timed)
+    drawn = branching(spec, generator, timed, tokenizer, str(policy.device))
+    collector = group_collector(spec, train, drawn, TimedVerifier(verifier, clock), timed)
+    if saved is not None:
+        source: GroupSource = open_replay(saved, spec, collector, vocabulary_of(policy), clock)
+    else:
+        source = _sampling_source(spec, collector, sampler, clock)
     parts = Parts(
-        collector=collector,
+        collector=source,
         policy=timed,
         generator=generator,
         advantage=spec.algorithm.advantage,
@@ -95,38 +109,54 @@ def build(spec: ExperimentSpec, reporter: Reporter, logs: Path | None = None) ->
         micro_batch_tokens=spec.engine.micro_batch_tokens,
         device=str(policy.device),
         entropy_after_every=spec.log.entropy_after_every,
+        correction=spec.rollout.correction,
+        teacher=teacher(spec, train, tokenizer, str(policy.device)),
     )
     # Validation has its own line in the timings, so its sampling and judging go past the clock.
     validation = _validation(spec, tokenizer, replace(collector, generator=sampler, verifier=verifier, ranks=policy))
-    parity = _parity(spec, sampler, policy, train)
+    parity = parity_check(spec, sampler, policy, policy.device, train)
     return Session(
-        spec, parts, policy, tokenizer, validation, parity, clock, progress, train.dropped, len(train.problems)
-    )
+        spec, parts, policy, tokenizer, validation, verifier, parity, clock, progress, train.dropped,
+        num_problems=len(train.problems),
+    )  # fmt: skip
 
 
-def _generator(
+def _sampling_source(spec: ExperimentSpec, collector: Collector, sampler: Generator, clock: Clock) -> GroupSource:
+    """The collector itself, a step ahead of the training, or with servers that sleep after each step's sampling."""
+    if spec.rollout.ahead:
+        aside = isinstance(sampler, ServedGenerator)
+        return SamplingAhead(collector, aside=aside, waiting=partial(clock, "ahead"))
+    if isinstance(sampler, ServedGenerator) and sampler.sleeps:
+        return RestAfter(collector, sampler)
+    return collector
+
+
+def open_generator(
     spec: ExperimentSpec,
     tokenizer: Tokenizer,
-    policy: DeepSpeedPolicy,
+    ranks: Ranks,
+    device: torch.device,
+    *,
     on_tokens: Callable[[int], None],
     logs: Path | None,
 ) -> Generator:
+    """What samples; it has no weights before the first `load_weights`, the embedded one apart. Whoever opens closes."""
     generator = spec.rollout.generator
     if not isinstance(generator, VllmGenerator):
-        return embedded_generator(
-            spec.policy, generator, tokenizer, seed=spec.seed, device=policy.device, on_tokens=on_tokens
-        )
+        return embedded_generator(spec.policy, generator, tokenizer, seed=spec.seed, device=device, on_tokens=on_tokens)
     if spec.engine.hostfile is not None and not generator.urls:
         raise SpecError("rollout.generator: servers on several machines must be started by you; name them in urls")
-    longest = spec.data.max_prompt_tokens + spec.rollout.max_tokens
+    given = spec.rollout.max_tokens if spec.rollout.branching is not None else 0
+    longest = spec.data.max_prompt_tokens + given + spec.rollout.max_tokens
     return ServedGenerator(
-        generator, spec.policy, tokenizer, policy, longest=longest, seed=spec.seed, logs=logs, on_tokens=on_tokens
+        generator, spec.policy, tokenizer, ranks, longest=longest, seed=spec.seed, logs=logs, on_tokens=on_tokens
     )
 
 
-def _parity(
-    spec: ExperimentSpec, sampler: Generator, policy: DeepSpeedPolicy, problems: PreparedProblems
+def parity_check(
+    spec: ExperimentSpec, sampler: Generator, policy: MeasuredPolicy, device: torch.device, problems: PreparedProblems
 ) -> Parity | None:
+    """Compares servers with the policy; None with the embedded generator, or if it is switched off."""
     generator, rollout = spec.rollout.generator, spec.rollout
     if not (isinstance(sampler, ServedGenerator) and isinstance(generator, VllmGenerator) and generator.parity_tokens):
         return None
@@ -139,35 +169,26 @@ def _parity(
         tokens=generator.parity_tokens,
         tolerance=generator.parity_tolerance,
         micro_batch_tokens=spec.engine.micro_batch_tokens,
-        device=str(policy.device),
+        device=str(device),
     )
 
 
-def _problems(spec: ExperimentSpec, dataset: Dataset, tokenizer: Tokenizer) -> PreparedProblems:
+def prepared_problems(spec: ExperimentSpec, dataset: Dataset, tokenizer: Tokenizer) -> PreparedProblems:
+    """The problems of a data set as this experiment asks them."""
     return prepare(dataset.load(), tokenizer, spec.data.template, spec.data.max_prompt_tokens)
 
 
-def _collector(
-    spec: ExperimentSpec, prompts: PreparedProblems, generator: Generator, verifier: Verifier, policy: Policy
+def group_collector(
+    spec: ExperimentSpec, prompts: PreparedProblems, generator: Generator, verifier: Verifier, ranks: Ranks
 ) -> Collector:
-    rollout, reward = spec.rollout, spec.reward
-
-    def shape(verdicts: Sequence[Verdict], rollouts: Sequence[Rollout]) -> tuple[float, ...]:
-        return shaped_rewards(
-            verdicts,
-            [len(each.token_ids_T) for each in rollouts],
-            correct=reward.correct,
-            incorrect=reward.incorrect,
-            overlong=reward.overlong,
-            max_tokens=rollout.max_tokens,
-        )
-
+    """Samples and judges groups as this experiment says."""
+    rollout = spec.rollout
     return Collector(
         prompts=prompts,
         generator=generator,
         verifier=verifier,
-        shape=shape,
-        ranks=policy,
+        shape=reward_shape(spec),
+        ranks=ranks,
         sampling=Sampling(rollout.temperature, rollout.top_p, rollout.top_k, rollout.max_tokens),
         seed=spec.seed,
         problems=rollout.problems_per_step,
@@ -176,10 +197,31 @@ def _collector(
     )
 
 
+def reward_shape(spec: ExperimentSpec) -> Shape:
+    """From verdicts to rewards, as this experiment says."""
+    reward, max_tokens = spec.reward, spec.rollout.max_tokens
+
+    def shape(verdicts: Sequence[Verdict], rollouts: Sequence[Rollout]) -> tuple[float, ...]:
+        return shaped_rewards(
+            verdicts,
+            [len(each.given_ids) + len(each.token_ids_T) for each in rollouts],
+            correct=reward.correct,
+            incorrect=reward.incorrect,
+            overlong=reward.overlong,
+            max_tokens=max_tokens,
+        )
+
+    return shape
+
+
 def _validation(spec: ExperimentSpec, tokenizer: Tokenizer, train: Collector) -> Collector | None:
-    if spec.data.validation is None or not spec.validate_every:
+    if spec.data.validation is None or not _validates(spec):
         return None
-    prompts = _problems(spec, spec.data.validation, tokenizer)
+    prompts = prepared_problems(spec, spec.data.validation, tokenizer)
     return replace(
         train, prompts=prompts, problems=len(prompts.problems), group_size=spec.validation_samples, max_rounds=None
     )
+
+
+def _validates(spec: ExperimentSpec) -> bool:
+    return spec.data.validation is not None and spec.validate_every > 0

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from steerctl.loss import Surrogate
 from steerctl.metrics.groups import group_tally
+from steerctl.metrics.mismatch import mismatch_tally, staleness_tally
 from steerctl.metrics.tally import Tally
 from steerctl.metrics.tokens import optimizer_tally, state_tally, update_tally
 from steerctl.protocols import Ranks
@@ -26,8 +27,10 @@ def step_metrics(outcome: StepOutcome, surrogate: Surrogate, ranks: Ranks) -> di
     for view, then in zip(outcome.views, after, strict=True):
         tallies.append(update_tally(view.batch, view.stats, view.dials, dual_clip=dual_clip))
         tallies.append(state_tally(view.batch, view.dials, then))
+        tallies.append(mismatch_tally(view.batch))
     if ranks.rank == 0:  # every rank knows these; one counts them
         tallies.append(group_tally(outcome.groups, replaced=outcome.collected.replaced))
+        tallies.append(staleness_tally(outcome.groups, outcome.step))
         tallies += [optimizer_tally(report) for report in outcome.reports]
     return Tally.merged(tallies).over_ranks(ranks.all_gather).finish()
 
@@ -41,6 +44,9 @@ def rollout_table(outcome: StepOutcome, ranks: Ranks) -> RolloutTable:
         "token_advantage": lambda i: outcome.views[i].dials.advantages_BT,
         "weight": lambda i: outcome.views[i].dials.weight_BT,
     }
+    corrections = [view.batch.correction.weight_BT for view in outcome.views if view.batch.correction is not None]
+    if corrections:
+        columns["correction"] = lambda i: corrections[i]
     if outcome.after:
         columns["logprobs_after"] = lambda i: outcome.after[i].logprobs_BT
         columns["entropy_after"] = lambda i: outcome.after[i].entropy_BT

@@ -12,24 +12,27 @@ from torch import Tensor
 from steerctl.errors import NonFiniteError
 from steerctl.intervention import View
 from steerctl.protocols import Policy
-from steerctl.types import Dials, Need, TokenStats, Update
+from steerctl.rollout.correction import correction_of
+from steerctl.spec.correction import CorrectionSpec
+from steerctl.types import Dials, Need, TokenBatch, TokenStats, Update
 
 Tensors = TypeVar("Tensors", Dials, TokenStats)
 
 
-def with_old_statistics(policy: Policy, update: Update, needs: frozenset[Need]) -> Update:
-    """The update with the statistics of the policy (and of the reference, if needed) at the start of the step."""
-    return replace(
-        update,
-        micro_batches=tuple(
-            replace(
-                batch,
-                old=policy.measure(batch),
-                ref_logprobs_BT=policy.reference_logprobs(batch) if "reference" in needs else None,
-            )
-            for batch in update.micro_batches
-        ),
-    )
+def with_old_statistics(
+    policy: Policy, update: Update, needs: frozenset[Need], correction: CorrectionSpec | None = None
+) -> Update:
+    """The update with the statistics of the policy (and of the reference, if needed) at the start of the step.
+
+    They are the trainer's own, also where the sampler had older weights: what lies between the two is the correction.
+    """
+
+    def complete(batch: TokenBatch) -> TokenBatch:
+        reference_BT = policy.reference_logprobs(batch) if "reference" in needs else None
+        batch = replace(batch, old=policy.measure(batch), ref_logprobs_BT=reference_BT)
+        return batch if correction is None else replace(batch, correction=correction_of(correction, batch))
+
+    return replace(update, micro_batches=tuple(complete(batch) for batch in update.micro_batches))
 
 
 def detached(view: View) -> View:
@@ -46,9 +49,9 @@ def _without_graph(record: Tensors) -> Tensors:
 def named_failure(step: int, update: Update) -> Iterator[None]:
     """Say in which step and update a NonFiniteError happened; the policy says in which micro-batch.
 
-    Steps count from 1, as everywhere a user looks.
+    Both count from 1, as everywhere a user looks.
     """
     try:
         yield
     except NonFiniteError as error:
-        raise NonFiniteError(f"step {step + 1}, update {update.index}: {error}") from error
+        raise NonFiniteError(f"step {step + 1}, update {update.index + 1}: {error}") from error

@@ -13,18 +13,21 @@ from steerctl.intervention import Intervention, View, fold
 from steerctl.loss import Surrogate
 from steerctl.loss.reduction import Reduction, token_loss
 from steerctl.protocols import Generator, Policy
+from steerctl.rollout.ahead import SamplingAhead
 from steerctl.rollout.collate import collate
-from steerctl.rollout.collect import Collected, Collector
+from steerctl.rollout.collect import Collected, GroupSource
+from steerctl.rollout.teacher import Teacher
 from steerctl.run.populations import prepare_turns
 from steerctl.run.statistics import detached, named_failure, with_old_statistics
-from steerctl.types import Need, OptimizerReport, RolloutGroup, TokenStats
+from steerctl.spec.correction import CorrectionSpec
+from steerctl.types import Dials, Need, OptimizerReport, RolloutGroup, TokenBatch, TokenStats
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
     """Everything a step works with; built by run/build.py, faked in tests."""
 
-    collector: Collector
+    collector: GroupSource
     policy: Policy
     generator: Generator
     advantage: Advantage
@@ -36,11 +39,23 @@ class Parts:
     micro_batch_tokens: int
     device: str
     entropy_after_every: int
+    correction: CorrectionSpec | None = None
+    teacher: Teacher | None = None
 
     @property
     def needs(self) -> frozenset[Need]:
         """What some active intervention declares beyond the standing statistics."""
         return frozenset().union(*(intervention.needs for intervention in self.interventions))
+
+    def loss(self, dials: Dials, batch: TokenBatch, stats: TokenStats) -> Tensor:
+        """The loss of one micro-batch under these dials."""
+        surrogate_BT = self.surrogate(dials, batch, stats)
+        return token_loss(dials, surrogate_BT, batch, self.reduction, self.constant_norm_length)
+
+    def settle(self) -> None:
+        """Wait for rollouts that are being sampled with the weights before the push; collective."""
+        if isinstance(self.collector, SamplingAhead):
+            self.collector.settle()
 
     def measures_after(self, step: int) -> bool:
         """Whether the entropy after the update is measured in this step."""
@@ -55,6 +70,7 @@ class StepOutcome:
     views         this rank's micro-batches with the dials and statistics of their own update, detached
     after         statistics at the same positions after the last update, one per view; empty if not measured
     reports       one per update
+    step          as run_step was given it; also the version of the weights it began with
     """
 
     collected: Collected
@@ -63,6 +79,7 @@ class StepOutcome:
     views: Sequence[View]
     after: Sequence[TokenStats]
     reports: Sequence[OptimizerReport]
+    step: int
 
 
 def run_step(parts: Parts, step: int, cursor: int) -> StepOutcome:
@@ -82,19 +99,20 @@ def run_step(parts: Parts, step: int, cursor: int) -> StepOutcome:
         groups, advantages_PG, updates=parts.updates_per_step, rank=policy.rank, ranks=policy.world_size,
         micro_batch_tokens=parts.micro_batch_tokens, device=parts.device,
     )  # fmt: skip
-    updates = tuple(with_old_statistics(policy, update, needs) for update in updates)
+    updates = tuple(with_old_statistics(policy, update, needs, parts.correction) for update in updates)
+    updates = parts.teacher.taught(policy, groups, updates) if parts.teacher is not None else updates
     views: list[View] = []
     reports: list[OptimizerReport] = []
     for update in updates:
-        turns = prepare_turns(parts.interventions, surrogate, policy, update, updates, step=step)
+        turns = prepare_turns(parts.interventions, surrogate, policy, update, updates, step=step, loss=parts.loss)
         for batch in update.micro_batches:
             stats = policy.forward(batch, needs)
             dials = fold(turns, surrogate.neutral_dials(batch), batch, stats)
-            surrogate_BT = surrogate(dials, batch, stats)
-            policy.backward(token_loss(dials, surrogate_BT, batch, parts.reduction, parts.constant_norm_length))
+            policy.backward(parts.loss(dials, batch, stats))
             views.append(detached(View(dials, batch, stats)))
         with named_failure(step, update):
             reports.append(policy.step())
+    parts.settle()
     parts.generator.load_weights(policy.weights(), step + 1)
     after = [policy.measure(view.batch) for view in views] if parts.measures_after(step) else []
-    return StepOutcome(collected, groups, advantages_PG, views, after, reports)
+    return StepOutcome(collected, groups, advantages_PG, views, after, reports, step)

@@ -11,7 +11,18 @@ from typing import Any
 from torch import Tensor
 
 from steerctl.protocols import Generator, Policy, Verifier
-from steerctl.types import Need, OptimizerReport, Problem, Request, Rollout, Sampling, TokenBatch, TokenStats, Verdict
+from steerctl.types import (
+    Gradient,
+    Need,
+    OptimizerReport,
+    Problem,
+    Request,
+    Rollout,
+    Sampling,
+    TokenBatch,
+    TokenStats,
+    Verdict,
+)
 
 
 class Clock:
@@ -118,6 +129,36 @@ class TimedPolicy:
         """As the inner policy."""
         with self._clock("update"):
             return self._inner.step()
+
+    def min_p_logprobs(self, batch: TokenBatch, min_p: float) -> Tensor:
+        """As the inner policy."""
+        with self._clock("measure"):
+            return self._inner.min_p_logprobs(batch, min_p)
+
+    def take_gradient(self) -> Gradient:
+        """As the inner policy."""
+        with self._clock("update"):
+            return self._inner.take_gradient()
+
+    def preconditioned(self, gradient: Gradient, *others: Gradient) -> Gradient:
+        """As the inner policy."""
+        with self._clock("update"):
+            return self._inner.preconditioned(gradient, *others)
+
+    def product(self, left: Gradient, right: Gradient) -> float:
+        """As the inner policy."""
+        with self._clock("update"):
+            return self._inner.product(left, right)
+
+    def slopes(self, direction: Gradient, batches: Sequence[TokenBatch]) -> list[Tensor]:
+        """As the inner policy."""
+        with self._clock("measure"):
+            return self._inner.slopes(direction, batches)
+
+    @property
+    def learning_rate(self) -> float:
+        """As the inner policy."""
+        return self._inner.learning_rate
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:
         """As the inner policy."""

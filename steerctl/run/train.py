@@ -11,8 +11,10 @@ from pathlib import Path
 
 from steerctl.engine.checkpoint import load_state, save_state
 from steerctl.engine.export import export_model
+from steerctl.engine.reference import renew_reference
 from steerctl.errors import Interrupted, StorageError
 from steerctl.metrics.groups import validation_tally
+from steerctl.run.ahead import restore_ahead, save_ahead
 from steerctl.run.build import Session
 from steerctl.run.interrupt import Interrupts
 from steerctl.run.record import rollout_table, step_metrics
@@ -62,6 +64,8 @@ def _loop(
         session.progress.begin(position.step + 1)
         outcome = run_step(session.parts, position.step, position.cursor)
         position = Position(position.step + 1, outcome.collected.cursor)
+        if any([each.renews_reference(position.step) for each in session.parts.interventions]):  # noqa: C419 (ask all)
+            renew_reference(session.policy)
         metrics = step_metrics(outcome, session.parts.surrogate, session.policy) | _parity(session, position)
         _keep_rollouts(session, folder, outcome, position)
         if spec.validate_every and position.step % spec.validate_every == 0:
@@ -90,6 +94,7 @@ def _restore(session: Session, folder: RunFolder | None) -> Position:
         load_state(session.policy, newest.path / POLICY)
         for intervention, state in zip(session.parts.interventions, newest.state["interventions"], strict=True):
             intervention.load_state_dict(state)
+        restore_ahead(session.parts.collector, newest)
         position = Position(newest.step, newest.state["cursor"])
     session.parts.generator.load_weights(session.policy.weights(), position.step)
     _parity(session, position)
@@ -115,6 +120,7 @@ def _save(session: Session, folder: RunFolder | None, position: Position) -> Non
         state = {
             "cursor": position.cursor,
             "interventions": [dict(each.state_dict()) for each in session.parts.interventions],
+            **save_ahead(session.parts.collector, target.parent),
         }
         folder.commit_checkpoint(position.step, state, keep=session.spec.checkpoint.keep)
 

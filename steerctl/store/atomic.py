@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from steerctl.errors import StorageError
+from steerctl.errors import PathError, StorageError
 
 TEMPORARY = ".tmp-"
 """Prefix of whatever is being written or removed; anything so named is a leftover once its writer is gone."""
@@ -22,6 +22,15 @@ _ADVICE = {
     errno.EACCES: "change its permissions, or choose another output folder",
     errno.EPERM: "change its permissions, or choose another output folder",
 }
+_PATH_ADVICE = {
+    errno.ENOENT: "make its folder first, or write elsewhere",
+    errno.EEXIST: "something of that name is there; move it, or write elsewhere",
+    errno.EISDIR: "that is a folder; name a file in it",
+    errno.ENOTDIR: "a part of this path is a file; write elsewhere",
+    errno.ENAMETOOLONG: "take a shorter name",
+    errno.ELOOP: "its links go round in a circle; write elsewhere",
+}
+"""What the user can mend without touching the disk."""
 _FULL = ("No space left on device", "os error 28", "PytorchStreamWriter", "inline_container", "iostream error")
 
 
@@ -34,8 +43,10 @@ def storage_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        advice = _ADVICE.get(error.errno or 0, "see to the disk")
         reason = error.strerror or str(error) or type(error).__name__
+        if error.errno in _PATH_ADVICE:
+            raise PathError(f"{path}: cannot write: {reason}; {_PATH_ADVICE[error.errno]}") from error
+        advice = _ADVICE.get(error.errno or 0, "see to the disk")
         raise StorageError(f"{path}: cannot write: {reason}; {advice}") from error
     except Exception as error:
         if not any(sign in str(error) for sign in _FULL):

@@ -43,8 +43,13 @@ def _records(path: Path) -> list[dict[str, Any]]:
         try:
             record = json.loads(line)
             record["step"] = int(record["step"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise RunFolderError(f"{path}:{number}: not a line of metrics ({error}); remove that line") from error
+            if not all(value is None or type(value) in (int, float) for value in record.values()):
+                raise TypeError
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+            raise RunFolderError(
+                f"{path}:{number}: this line is not a step's metrics; if it was edited, put it back, else delete it: the"
+                " step is then missing from tables and curves, and the run can go on"
+            ) from error
         records.append(record)
     return records
 

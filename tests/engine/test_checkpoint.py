@@ -39,5 +39,5 @@ def test_unusable_folders(tmp_path: Path, changes: dict[str, object], message: s
 
 
 def test_an_empty_folder(tmp_path: Path) -> None:
-    with pytest.raises(RunFolderError, match=r"state.json is missing or damaged; use an older checkpoint"):
+    with pytest.raises(RunFolderError, match=r"state.json is missing or damaged; remove this checkpoint"):
         read_index(tmp_path)

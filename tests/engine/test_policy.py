@@ -43,7 +43,9 @@ class Runs:
         return load_file(self.folder / f"{case}-{ranks}-{moment}.safetensors")
 
 
-def run_ranks(folder: Path, job: str, ranks: int, cases: list[dict[str, Any]]) -> dict[str, Any]:
+def run_ranks(
+    folder: Path, job: str, ranks: int, cases: list[dict[str, Any]], worker: str = "worker.py"
+) -> dict[str, Any]:
     (folder / f"{job}.json").write_text(json.dumps(cases))
     code = (
         "import sys\n"
@@ -51,7 +53,7 @@ def run_ranks(folder: Path, job: str, ranks: int, cases: list[dict[str, Any]]) -
         "from steerctl.spec.experiment import EngineSpec\n"
         f"sys.exit(launch(sys.argv[1:], EngineSpec(ranks={ranks}, device='cpu'), program=[sys.executable]))\n"
     )
-    command = [sys.executable, "-c", code, str(ROOT / "tests" / "engine" / "worker.py"), str(folder), job]
+    command = [sys.executable, "-c", code, str(ROOT / "tests" / "engine" / worker), str(folder), job]
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = os.environ | {"PYTHONPATH": path, "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280, check=False)

@@ -18,7 +18,8 @@ def test_docs_page_is_current():
 
 
 def test_estimators_are_those_of_the_theory():
-    assert set(ESTIMATORS) == set(ESTIMATOR_NEEDS)
+    # influence needs passes of its own, so no run measures it along the way.
+    assert set(ESTIMATORS) == set(ESTIMATOR_NEEDS) - {"influence"}
 
 
 def test_every_metric_is_described():
@@ -40,4 +41,4 @@ def test_only_clock_and_machine_are_timing():
 def test_estimator_placeholder_is_written_out():
     assert "entropy_change/own_logit/quadrant_3" in metrics()
     assert not [key for key in metrics() if "<" in key]
-    assert len(sections()) == 7
+    assert len(sections()) == 8

@@ -109,9 +109,6 @@ def test_states_by_hand():
     assert got["policy/surprisal/mean"] == pytest.approx(-(5 * log(0.5) + log(0.1)) / 6)
     assert got["entropy_change/measured/mean"] == pytest.approx(-0.3 / 6, rel=1e-5)
     assert got["entropy_change/measured/abs_mean"] == pytest.approx(1.3 / 6, rel=1e-5)
-    assert got["mismatch/logprob_abs/max"] == pytest.approx(log(1.25), rel=1e-6)
-    assert got["mismatch/logprob_abs/mean"] == pytest.approx(log(1.25) / 6, rel=1e-6)
-    assert got["mismatch/kl/mean"] == pytest.approx((0.25 - log(1.25)) / 6, rel=1e-5)
     assert got["batch/padding/fraction"] == pytest.approx(1 / 8)
     assert got["batch/tokens/count"] == 6
     before_only = state_tally(batch, neutral(batch)).finish()

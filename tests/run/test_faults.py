@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from steerctl.store.folder import RunFolder
 from tests.run.command import ROOT, environment, metrics, start, train, write_spec
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
@@ -21,6 +25,22 @@ def one_line(done: subprocess.CompletedProcess) -> str:
     return lines[0]
 
 
+LARGE = {"train": {"kind": "arithmetic", "count": 64}, "max_prompt_tokens": 32}
+
+
+def wait_for(happened, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not happened() and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+def await_line(process, beginning):
+    for line in process.stdout:
+        if line.startswith(beginning):
+            return
+    pytest.fail(f"no line {beginning!r}; {process.stderr.read()}")
+
+
 def test_nan_in_the_loss_names_step_update_and_micro_batch_and_keeps_the_checkpoint(tmp_path):
     spec, run = write_spec(tmp_path), tmp_path / "runs" / "small"
     done = subprocess.run(
@@ -29,8 +49,8 @@ def test_nan_in_the_loss_names_step_update_and_micro_batch_and_keeps_the_checkpo
     )  # fmt: skip
     assert done.returncode == 1
     text = one_line(done)
-    assert "step 4, update 0" in text
-    assert "micro-batch 0" in text
+    assert "step 4, update 1" in text
+    assert "micro-batch 1" in text
     assert f"--resume {run}" in text
     assert [line["step"] for line in metrics(run)] == [0, 1, 2, 3]
     assert sorted(path.name for path in (run / "checkpoints").glob("step_*")) == ["step_000002"]
@@ -71,15 +91,70 @@ def test_wrong_parquet_schema(tmp_path):
     assert "prompt" in one_line(done)
 
 
-def test_a_run_that_never_finished_a_step_is_not_in_the_way(tmp_path):
+def test_a_mistake_found_while_loading_leaves_runs_and_latest_as_they_were(tmp_path):
+    runs = tmp_path / "runs"
+    RunFolder.create(runs / "kept", "{}", environment={}).close()
+    before = sorted(runs.rglob("*"))
     empty = tmp_path / "empty.jsonl"
     empty.write_text("")
-    assert (
-        train(write_spec(tmp_path, data={"train": {"kind": "verl", "path": str(empty)}}, validate_every=0)).returncode
-        == 2
-    )
-    done = train(write_spec(tmp_path, steps=1), "--quiet")
-    assert done.returncode == 0, done.stderr
+    bad = write_spec(tmp_path, data={"train": {"kind": "verl", "path": str(empty)}}, validate_every=0)
+    done = train(bad)
+    assert done.returncode == 2
+    assert "empty.jsonl" in one_line(done)
+    assert "resume" not in done.stderr
+    assert sorted(runs.rglob("*")) == before
+    assert (runs / "latest").resolve().name == "kept"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_during_the_start_says_that_nothing_was_written(tmp_path, number):
+    process = start(write_spec(tmp_path))
+    wait_for(lambda: "libtorch_cpu" in Path(f"/proc/{process.pid}/maps").read_text())
+    process.send_signal(number)
+    _, err = process.communicate(timeout=120)
+    assert (process.returncode, err) == (128 + number, "interrupted; nothing was written\n")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_second_ctrl_c_abandons_the_step_and_says_how_to_go_on(tmp_path):
+    slow = {"problems_per_step": 64, "group_size": 8, "max_tokens": 24}
+    process = start(write_spec(tmp_path, rollout=slow, data=LARGE, validate_every=0))
+    await_line(process, "step 1/")
+    process.send_signal(signal.SIGINT)
+    await_line(process, "stopping after this step")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    run = tmp_path / "runs" / "small"
+    assert (process.returncode, err) == (130, f"step abandoned; go on with: steerctl train --resume {run}\n")
+    assert [line["step"] for line in metrics(run)] == [1]
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_killed_rank_is_named_in_one_line_with_the_way_on(tmp_path, rank):
+    process = start(write_spec(tmp_path, steps=400), "engine.ranks=2")
+    await_line(process, "step 1/")
+    ranks = {child.environ()["RANK"]: child for child in psutil.Process(process.pid).children()}
+    ranks[str(rank)].kill()
+    _, err = process.communicate(timeout=120)
+    run = tmp_path / "runs" / "small"
+    said = f"rank {rank} of 2 was killed (signal 9, often out of memory); go on with: steerctl train --resume {run}\n"
+    assert (process.returncode, err) == (137, said)
+    assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in ranks.values())
+
+
+def test_a_checkpoint_that_cannot_begin_ends_all_ranks_with_one_line(tmp_path):
+    process = start(write_spec(tmp_path, steps=400, checkpoint={"every": 3}), "engine.ranks=2")
+    await_line(process, "step 0/")
+    run = tmp_path / "runs" / "small"
+    (run / "checkpoints").write_text("in the way")
+    started = time.monotonic()
+    _, err = process.communicate(timeout=120)
+    assert time.monotonic() - started < 100
+    lines = err.splitlines()
+    assert len(lines) == 1, err
+    assert lines[0].startswith(f"{run}/checkpoints: cannot write: File exists")
+    assert lines[0].endswith(f"go on with: steerctl train --resume {run}")
+    assert process.returncode == 2  # the user can move it
 
 
 def test_an_existing_run_is_not_overwritten(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -88,3 +89,42 @@ def test_a_resumed_run_may_not_change_what_it_is(undisturbed):
     done = train("--resume", run, "optim.lr=1e-4")
     assert done.returncode == 2
     assert "a resumed run may only change" in done.stderr
+
+
+def contents(run):
+    return {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+
+def test_fewer_steps_than_are_finished_are_refused_before_anything_is_written(undisturbed):
+    run, _ = undisturbed
+    before = contents(run)
+    done = train("--resume", run, "steps=1")
+    assert done.returncode == 2
+    said = f"command line: steps=1: {run} has 6 finished steps; name a number above\n"
+    assert (done.stderr, done.stdout) == (said, "")
+    assert contents(run) == before
+
+
+def test_a_finished_run_has_nothing_left_to_do(undisturbed):
+    run, _ = undisturbed
+    before = contents(run)
+    done = train("--resume", run)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"nothing left to do: all 6 steps are finished; run folder: {run}\n"
+    assert contents(run) == before
+
+
+def test_a_damaged_checkpoint_is_passed_over_with_a_note(undisturbed, tmp_path):
+    reference, _ = undisturbed
+    run = tmp_path / "small"
+    shutil.copytree(reference, run)
+    file = run / "checkpoints/step_000006/policy/state-00001.safetensors"
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    done = train("--resume", run, "steps=7", "--quiet")
+    assert (done.returncode, done.stderr) == (0, "")
+    damaged = "step_000006 (policy/state-00001.safetensors has changed)"
+    assert done.stdout.splitlines()[0] == f"warning: damaged checkpoint: {damaged}; going on from step 4"
+    assert metrics(run)[:7] == metrics(reference)
+    assert [line["step"] for line in metrics(run)] == [0, 1, 2, 3, 4, 5, 6, 7]

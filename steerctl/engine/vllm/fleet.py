@@ -10,6 +10,7 @@ from typing import Literal
 from steerctl.engine.vllm.command import ServerSettings
 from steerctl.engine.vllm.endpoint import Endpoint, State, publish
 from steerctl.engine.vllm.server import Server
+from steerctl.engine.vllm.update import hold, release
 from steerctl.engine.vllm.versions import check_version
 from steerctl.engine.vllm.wire import Connection, Lost
 from steerctl.errors import EngineError, SteerctlError
@@ -90,7 +91,8 @@ class Fleet:
     def _reloaded(self, server: Server) -> bool:
         """Whether a running server took over the weights."""
         try:
-            push(server.connection(self._spec.request_timeout), self._folder, self._version)
+            may_sleep = self._spec.colocate == "sleep"
+            push(server.connection(self._spec.request_timeout), self._folder, self._version, may_sleep=may_sleep)
         except (Lost, EngineError):
             self.restarts += 1
             return False
@@ -115,7 +117,7 @@ class Fleet:
         elif kept.phase == "ready" and not server.alive():
             self.restarts += 1
             kept.restarts += 1
-            if kept.restarts <= self._spec.max_restarts:
+            if kept.restarts <= self._spec.restarts:
                 kept.launch(self._folder)
             else:
                 kept.become("failed", f"{self._name(kept)} ended {kept.restarts} times since the last push of weights: "
@@ -150,21 +152,14 @@ class Fleet:
         return f"vLLM server {kept.server.index}"
 
 
-def push(connection: Connection, folder: Path, version: int) -> None:
-    """Let a running server take over the weights in `folder`.
-
-    The order is vLLM's for reinforcement learning: pause, reload, stamp the version, forget cached keys and values of
-    the old weights, resume.
+def push(connection: Connection, folder: Path, version: int, *, may_sleep: bool = False) -> None:
+    """Let a running server take over the weights in `folder`; the order is that of update.py.
 
     Raises:
         Lost: it did not answer, or failed at it: it may hold a mixture and must not be asked again.
         EngineError: it refused, or keeps old keys and values.
     """
-    connection.call("POST", "/pause?mode=keep")
+    asleep = hold(connection, may_sleep=may_sleep)
     reload = {"method": "reload_weights", "kwargs": {"weights_path": str(folder)}}
     connection.call("POST", "/collective_rpc", reload)
-    connection.call("POST", "/update_weight_version", {"new_version": str(version)})
-    answer = connection.call("POST", "/reset_prefix_cache")
-    if not (answer or {}).get("success", True):
-        raise EngineError(f"{connection.url}: keeps keys and values of the old weights: its prefix cache is in use")
-    connection.call("POST", "/resume")
+    release(connection, version, asleep=asleep)

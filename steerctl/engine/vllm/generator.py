@@ -19,9 +19,12 @@ from steerctl.engine.vllm.client import Body, Patience, complete
 from steerctl.engine.vllm.command import ServerSettings
 from steerctl.engine.vllm.endpoint import Endpoint
 from steerctl.engine.vllm.fleet import Fleet
+from steerctl.engine.vllm.transfer import open_direct
+from steerctl.engine.vllm.update import sleep
 from steerctl.engine.vllm.versions import require_vllm
 from steerctl.engine.vllm.weights import Tie, WeightFolders, WeightWriter
-from steerctl.errors import EngineError, SteerctlError
+from steerctl.engine.vllm.wire import Connection, Lost
+from steerctl.errors import EngineError, SpecError, SteerctlError
 from steerctl.protocols import Ranks
 from steerctl.spec.experiment import PolicySpec
 from steerctl.spec.generator import VllmGenerator
@@ -46,6 +49,7 @@ class ServedGenerator:
 
     version    of the weights that the servers have; -1 before the first
     endpoints  the servers, alike on every rank
+    sleeps     whether `rest` is to be called when a step has been sampled
     """
 
     def __init__(
@@ -65,10 +69,12 @@ class ServedGenerator:
         self._stop_ids = eos_ids(self._model, tokenizer)
         self._limit = spec.max_model_len or _fitting(self._model, longest)
         self._seed, self._logs, self._on_tokens = seed, logs, on_tokens
+        self._direct = open_direct(spec, ranks)
         self._folders: WeightFolders | None = None
         self._fleet: Fleet | None = None
         self.endpoints: tuple[Endpoint, ...] = ()
         self.version = -1
+        self.sleeps = spec.colocate == "sleep"
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[tuple[Rollout, ...]]:
         """One tuple of rollouts per request, one rollout per seed, in order."""
@@ -85,6 +91,10 @@ class ServedGenerator:
             EngineError, StorageError: on every rank alike. No server is left with a part of the new weights: it has
                 the old ones, is started anew, or is not asked again.
         """
+        if self._direct is not None and self.endpoints:
+            self._direct.push(self.endpoints, weights, version)
+            self.version = version
+            return
         writer, error = None, None
         if self._ranks.rank == 0:
             try:
@@ -105,10 +115,10 @@ class ServedGenerator:
     ) -> str:
         """Which parameters a server that answers like this has wrong, as far as can be told; collective."""
         folders = self._folders
-        if folders is None or folders.current is None:
+        if folders is None or folders.current is None or self._direct is not None:
             for _ in weights:
                 pass
-            return ""
+            return "" if self._direct is None else "nothing was kept of what was sent; transport: disk can tell more"
         return blame(
             weights,
             Folders(self._policy, folders.current, folders.previous),
@@ -117,8 +127,26 @@ class ServedGenerator:
             tolerance=tolerance,
         )
 
+    def rest(self) -> None:
+        """Let the servers sleep until the next `load_weights`; collective, when no rank samples any more.
+
+        Raises:
+            EngineError: on every rank alike.
+        """
+        failure: EngineError | None = None
+        try:
+            for endpoint in self.endpoints if self._ranks.rank == 0 else ():
+                sleep(Connection(endpoint.look().url, endpoint.key, self._spec.request_timeout))
+        except (Lost, EngineError) as error:
+            failure = EngineError(f"a vLLM server does not give its memory back: {error}")
+        failure = self._ranks.all_gather(failure)[0]
+        if failure is not None:
+            raise failure
+
     def close(self) -> None:
         """End the servers and remove the weight folders; may be called twice."""
+        if self._direct is not None:
+            self._direct.close()
         if self._fleet is not None:
             self._fleet.close()
         if self._folders is not None:
@@ -128,6 +156,8 @@ class ServedGenerator:
     def _open(self, version: int) -> WeightWriter:
         if self._folders is None:
             on_cpu = not self._spec.urls and self._on_cpu()
+            if on_cpu and (self._direct is not None or self._spec.colocate != "off"):
+                raise SpecError("rollout.generator: transport nccl and ipc, and colocate: sleep, need GPUs")
             tie = find_tie(self._policy, self._model) if on_cpu or self._spec.urls else None
             self._folders = WeightFolders(self._spec.transport_dir, self._model, self._policy.dtype, tie)
             if self._spec.urls:

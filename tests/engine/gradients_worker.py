@@ -1,0 +1,107 @@
+"""One rank of test_gradients: `python gradients_worker.py FOLDER JOB`; rank 0 leaves its findings in FOLDER."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from steerctl.engine.environment import current_rank, prepare_single
+from steerctl.engine.policy import DeepSpeedPolicy
+from steerctl.errors import NonFiniteError, SpecError
+from steerctl.spec.experiment import EngineSpec, OptimSpec, PolicySpec
+from tests.engine.toy import toy_loss, toy_update
+
+NEEDS = frozenset({"entropy_grad"})
+
+
+def build(settings: dict[str, Any]) -> DeepSpeedPolicy:
+    return DeepSpeedPolicy(
+        PolicySpec(model=settings["model"], dtype=settings.get("dtype", "float32")),
+        OptimSpec(lr=2e-3, max_grad_norm=0.5, weight_decay=0.1),
+        EngineSpec(zero_stage=settings["stage"], device="cpu"),
+        temperature=0.9,
+        seed=5,
+    )
+
+
+def backward(policy: DeepSpeedPolicy, batches: Any, *, entropy: bool = False, poison: bool = False) -> None:
+    for batch in batches:
+        stats = policy.forward(batch, NEEDS)
+        loss = stats.entropy_BT[batch.loss_mask_BT].sum() / batch.num_tokens if entropy else toy_loss(stats, batch)
+        policy.backward(loss * float("nan") if poison else loss)
+
+
+def weights(policy: DeepSpeedPolicy) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in policy.weights()}
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+def run(settings: dict[str, Any]) -> dict[str, Any]:
+    policy = build(settings)
+    first, second = (toy_update(index, policy.rank, policy.world_size) for index in (0, 1))
+    report: dict[str, Any] = {"fresh": probe(policy, first, settings)}
+    backward(policy, first)
+    policy.step()
+    before = weights(policy)
+    report["later"] = probe(policy, second, settings)
+    report["weights_untouched"] = same(before, weights(policy))
+    backward(policy, first, poison=True)
+    try:
+        policy.take_gradient()
+    except NonFiniteError as error:
+        report["refusal"] = str(error)
+    report["rate"] = policy.learning_rate
+    backward(policy, second)
+    policy.step()
+    taken = weights(policy)
+    policy.close()
+    plain = build(settings)
+    for batches in (first, second):
+        backward(plain, batches)
+        plain.step()
+    report["no_trace"] = same(taken, weights(plain))
+    plain.close()
+    return report
+
+
+def probe(policy: DeepSpeedPolicy, batches: Any, settings: dict[str, Any]) -> dict[str, Any]:
+    backward(policy, batches)
+    loss = policy.take_gradient()
+    backward(policy, batches, entropy=True)
+    entropy = policy.take_gradient()
+    direction = policy.preconditioned(entropy, loss)
+    found: dict[str, Any] = {"against": policy.product(direction, loss), "own": policy.product(direction, entropy)}
+    if settings.get("dtype") == "bfloat16":
+        try:
+            policy.slopes(direction, batches)
+        except SpecError as error:
+            return found | {"slopes": str(error)}
+    slopes = policy.slopes(direction, batches)
+    nothing = policy.slopes(tuple(torch.zeros_like(part) for part in direction), batches)
+    found["still"] = all(float(slope_BT.abs().max()) == 0 for slope_BT in nothing)
+    own = {
+        row: slope_BT[place][batch.loss_mask_BT[place]].tolist()
+        for batch, slope_BT in zip(batches, slopes, strict=True)
+        for place, row in enumerate(batch.row_B.tolist())
+    }
+    found["slopes"] = {row: values for share in policy.all_gather(own) for row, values in share.items() if row >= 0}
+    return found
+
+
+def main() -> None:
+    environment = current_rank() or prepare_single()
+    folder, job = Path(sys.argv[1]), sys.argv[2]
+    reports = {settings["name"]: run(settings) for settings in json.loads((folder / f"{job}.json").read_text())}
+    if environment.rank == 0:
+        (folder / f"{job}-{environment.world_size}.json").write_text(json.dumps(reports))
+
+
+if __name__ == "__main__":
+    main()
