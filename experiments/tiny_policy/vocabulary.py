@@ -15,7 +15,8 @@ from transformers import PreTrainedTokenizerFast
 PAD, BOS, EOS = "<|pad|>", "<|bos|>", "<|eos|>"
 ROLES = ("system", "user", "assistant")
 SPECIALS = (PAD, BOS, EOS, *(f"<|{role}|>" for role in ROLES))
-CONTEXT = 4096  # what rotary positions admit, so that real prompts can pass through; nothing longer than 128 was trained
+# What rotary positions admit, so that real prompts can pass through; nothing longer than 128 was trained.
+CONTEXT = 4096
 
 CHAT_TEMPLATE = (
     "{{ bos_token }}"
