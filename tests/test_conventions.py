@@ -44,7 +44,7 @@ TESTED_ELSEWHERE = {
     "run/populations.py": "tests/run/test_step.py: what each scope sees and costs",
     "run/statistics.py": "tests/run/test_step.py",
     "run/train.py": "tests/run/test_resume.py, test_faults.py, test_ranks.py: whole runs",
-    "run/asides.py": "tests/run/test_every_kind.py: branches and the teacher in a real step; tests/intervention/test_rlrt.py",
+    "run/asides.py": "tests/run/test_every_kind.py: branches and the teacher in a real step",
     "spec/branching.py": "tests/rollout/test_branch.py",
     "types.py": "data only",
     "errors.py": "tests/cli/test_main.py: the exit code of each branch",

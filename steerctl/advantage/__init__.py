@@ -16,7 +16,7 @@ class Advantage(Plugin):
 
     @property
     def least_group_size(self) -> int:
-        """Fewest samples per problem that it can work with; 1 for one that compares no responses to the same problem."""
+        """Fewest samples per problem that it can work with; 1 if it compares no responses to the same problem."""
         return 2
 
     @abstractmethod

@@ -95,6 +95,10 @@ def _check_shape(saved: SavedRollouts, spec: ExperimentSpec) -> None:
             f" not for {spec.steps}; set steps={steps}" + (" or sample more" if steps else "")
         )
     temperature = saved.sampled["rollout"]["temperature"] if saved.sampled is not None else rollout.temperature
+    branched = rollout.branching or (saved.sampled is not None and saved.sampled["rollout"].get("branching"))
+    if branched:
+        text = "rollouts under rollout.branching do not say which tokens were given, so they are not replayed"
+        raise DataError(f"{path}: {text}")
     if temperature != rollout.temperature:
         raise DataError(f"{path}: was sampled at temperature {temperature:g}; set rollout.temperature to that")
 

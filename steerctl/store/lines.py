@@ -41,17 +41,21 @@ def _records(path: Path) -> list[dict[str, Any]]:
     records = []
     for number, line in enumerate(whole.splitlines(), start=1):
         try:
-            record = json.loads(line)
-            record["step"] = int(record["step"])
-            if not all(value is None or type(value) in (int, float) for value in record.values()):
-                raise TypeError
+            records.append(_record(line))
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise RunFolderError(
-                f"{path}:{number}: this line is not a step's metrics; if it was edited, put it back, else delete it: the"
-                " step is then missing from tables and curves, and the run can go on"
+                f"{path}:{number}: this line is not a step's metrics; if it was edited, put it back, else delete it:"
+                " the step is then missing from tables and curves, and the run can go on"
             ) from error
-        records.append(record)
     return records
+
+
+def _record(line: bytes) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads(line)
+    record["step"] = int(record["step"])
+    if not all(value is None or type(value) in (int, float) for value in record.values()):
+        raise TypeError("a metric is a number")
+    return record
 
 
 def _numbers(record: Mapping[str, Any]) -> dict[str, float]:

@@ -118,6 +118,7 @@ def one_step(sampled, tmp_path):
         ("rollout.group_size=2", r"groups have 4 responses; set rollout\.group_size to that"),
         ("data.train.seed=9", r"is not in data\.train"),
         ("data.template=boxed", "asked in other tokens"),
+        ("rollout.branching={roots: 1, branches: 3}", "do not say which tokens were given"),
         ("rollout.problems_per_step=10", "its 8 groups are enough for 0 steps of 10 problems"),
     ],
 )
