@@ -16,6 +16,8 @@ from steerctl.spec.load import load_spec
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "steerctl"
 MAX_FILE, MAX_FUNCTION, MAX_NESTING = 300, 50, 3
+MAX_INTERVENTION = 120
+"""Lines of a public file in steerctl/intervention/, docstring and all: a method is read at one sitting."""
 PUBLISHED = ("steerctl.advantage", "steerctl.intervention", "steerctl.loss")
 """Rooms whose plug-ins are published methods, or say that they are ours."""
 ROOMS = ("steerctl.advantage", "steerctl.data", "steerctl.intervention", "steerctl.loss", "steerctl.reward")
@@ -100,6 +102,12 @@ def test_files_and_functions_fit_a_screen_or_two(path: Path) -> None:
     assert long == {}
     deep = {function.name: nesting(function) for function in functions(path) if nesting(function) > MAX_NESTING}
     assert deep == {}
+
+
+def test_an_intervention_is_read_at_one_sitting() -> None:
+    lengths = {path.name: len(path.read_text("utf-8").splitlines()) for path in PACKAGE.glob("intervention/[a-z]*.py")}
+    assert len(lengths) > 20
+    assert {name: length for name, length in lengths.items() if length > MAX_INTERVENTION} == {}
 
 
 def test_no_room_for_odds_and_ends() -> None:

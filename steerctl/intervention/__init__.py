@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import torch
+from pydantic import ConfigDict
 from torch import Tensor
 
-from steerctl.intervention._remarks import CLIP, Handle, Surroundings
+from steerctl.intervention._remarks import CLIP, Handles, Surroundings, with_meanings
 from steerctl.plugins import Plugin
 from steerctl.types import Dials, Need, RolloutGroup, Scope, TokenBatch, TokenStats
 
@@ -106,23 +107,28 @@ class Intervention(Plugin):
     apply    once per micro-batch: a pure function of the dials (the default turn)
     """
 
+    model_config = ConfigDict(json_schema_extra=with_meanings)
+
     needs: ClassVar[frozenset[Need]] = frozenset()
     """Statistics beyond the standing four; the engine computes only what some active intervention declares."""
     inert_when_on_policy: ClassVar[bool] = False
     """True if the intervention cannot act on the first update after sampling (it needs a ratio away from 1)."""
 
     @property
-    def turns(self) -> frozenset[Handle]:
-        """What it changes, with these settings; for `steerctl check`, as are the four below."""
+    def turns(self) -> Handles:
+        """What it changes, with these settings; for `steerctl check`, as are the four below.
+
+        A subclass for which this, or one of the next two, never changes says it as a ClassVar; see _remarks.py.
+        """
         return frozenset()
 
     @property
-    def replaces(self) -> frozenset[Handle]:
+    def replaces(self) -> Handles:
         """What it sets whatever stood there before, so that earlier interventions' work on it is lost."""
         return frozenset()
 
     @property
-    def reads(self) -> frozenset[Handle]:
+    def reads(self) -> Handles:
         """What its own choice depends on, so that it must come after those that set it."""
         return frozenset()
 
@@ -132,17 +138,22 @@ class Intervention(Plugin):
         return bool(self.turns & CLIP)
 
     def remarks(self, around: Surroundings) -> Iterator[str]:  # noqa: ARG002 (none by default)
-        """What leaves it, or one of its settings, without effect or with another one than was meant: one line each."""
+        """What leaves it, or one of its settings, without effect or with another one than was meant: one line each.
+
+        A setting that is read only beside another one is marked with `OnlyWith` instead.
+        """
         yield from ()
 
     @property
     def population_scope(self) -> Scope:
-        """What `prepare` reads: nothing beyond each micro-batch (neutral), or the whole update or step, on all ranks.
+        """What `prepare` reads: nothing beyond each micro-batch, or the whole update or step, on all ranks.
 
+        It is the setting `scope` where there is one, else neutral; a ClassVar where it is always the same word.
         "step" is read from the old statistics and costs nothing; "update" costs one more forward pass per update,
         except on the first, where the old statistics are the current ones.
         """
-        return "micro_batch"
+        scope: Scope = getattr(self, "scope", "micro_batch")
+        return scope
 
     def reshape(self, groups: Sequence[RolloutGroup]) -> Sequence[RolloutGroup]:
         """The groups with their rewards changed."""

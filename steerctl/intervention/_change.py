@@ -11,6 +11,7 @@ from torch import Tensor
 from steerctl.entropy.change import Estimator, Means, clip_indicator, entropy_change
 from steerctl.errors import SpecError
 from steerctl.intervention import Measure, Population
+from steerctl.intervention._remarks import CLIP, Handles
 from steerctl.types import Dials, TokenBatch, TokenStats
 
 EntropySource = Literal["old", "live"]
@@ -18,6 +19,17 @@ EntropySource = Literal["old", "live"]
 
 Sign = Literal["both", "decreasing_only", "increasing_only", "asymmetric"]
 """Which predicted changes count, and as what: see `magnitude`."""
+
+
+def change_reads(*, use_clip_indicator: bool) -> Handles:
+    """What the coefficient of the change depends on, of all that interventions turn."""
+    own: Handles = frozenset({"advantages", "weight"})
+    return own | CLIP if use_clip_indicator else own
+
+
+def statistics_of(source: EntropySource, batch: TokenBatch, stats: TokenStats) -> TokenStats:
+    """Those of the policy at the start of the step, or the current policy's."""
+    return batch.old_stats if source == "old" else stats
 
 
 def change_measure(
@@ -47,7 +59,7 @@ def change_measure(
 
     @torch.no_grad()
     def measure(dials: Dials, batch: TokenBatch, stats: TokenStats) -> Tensor:
-        source = batch.old_stats if entropy_source == "old" else stats
+        source = statistics_of(entropy_source, batch, stats)
         return entropy_change(
             estimator,
             weight=coefficient(dials, batch, stats),

@@ -1,18 +1,28 @@
 """What an intervention says of itself to `steerctl check`: the dials it works with, and what leaves it without effect.
 
 Nothing here is read in a step. spec/combinations.py compares what the interventions of a list declare.
+
+Where they never change, declarations are one line each; a property where they depend on settings:
+
+    turns: ClassVar[Handles] = frozenset({"weight"})
+    binary_fraction: Annotated[Fraction, OnlyWith(mapping="binary")] = 0.01
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 Handle = Literal["rewards", "advantages", "weight", "clip_low", "clip_high", "penalty"]
 """The dials, and before them the rewards of `reshape`."""
 
-CLIP: frozenset[Handle] = frozenset({"clip_low", "clip_high"})
+Handles = frozenset[Handle]
+
+CLIP: Handles = frozenset({"clip_low", "clip_high"})
 
 Clips = Literal["token", "weight", "sequence", "none"]
 """What a loss does at its bounds; see `loss.Surrogate.clips`."""
@@ -72,8 +82,72 @@ def uniform_groups_remarks(around: Surroundings) -> Iterator[str]:
         yield "would learn from groups that are all right or all wrong too, but rollout.dynamic_sampling replaces those"
 
 
-def unread(settings: dict[str, bool], why: str) -> Iterator[str]:
-    """One line for each setting that was moved from its default, and plays no part."""
-    for name, moved in settings.items():
-        if moved:
+SET: Final = object()
+"""In `OnlyWith`: any value but null."""
+
+
+class OnlyWith:
+    """Annotation marker: the field is read only while each of these other settings has the value given here.
+
+    A tuple stands for any of its values, `SET` for any but null. `steerctl check` warns of a field that was moved from
+    its default in vain, and the generated pages say what it is read with.
+
+    Example: `kl_horizon: Annotated[PositiveFloat, OnlyWith(kl_target=SET)] = 10_000.0`.
+    """
+
+    def __init__(self, **settings: object) -> None:
+        self.settings = settings
+
+    @property
+    def words(self) -> str:
+        """E.g. "mapping binary", "rule noise or margin", "kl_target"."""
+        return " and ".join(
+            name if wanted is SET else f"{name} {' or '.join(map(_word, _any_of(wanted)))}"
+            for name, wanted in self.settings.items()
+        )
+
+    def unmet(self, plug_in: BaseModel) -> str:
+        """The first setting that stands otherwise, e.g. "with mapping linear", "without kl_target"; "" if none does."""
+        for name, wanted in self.settings.items():
+            value = getattr(plug_in, name)
+            if wanted is SET and value is None:
+                return f"without {name}"
+            if wanted is not SET and value not in _any_of(wanted):
+                return f"with {name} {_word(value)}"
+        return ""
+
+
+def meaning(field: FieldInfo) -> str:
+    """The docstring below a field, in one line, and with what other settings it is read at all."""
+    read = [f"Read with {mark.words}." for mark in _marks(field)]
+    return " ".join([*(field.description or "").split(), *read])
+
+
+def with_meanings(schema: dict[str, Any], model: type[BaseModel]) -> None:
+    """JSON Schema's descriptions of marked fields say it too."""
+    for name, field in model.model_fields.items():
+        if _marks(field):
+            schema["properties"][name]["description"] = meaning(field)
+
+
+def unread(plug_in: BaseModel) -> Iterator[str]:
+    """One line for each setting that was moved from its default, and plays no part beside the others."""
+    for name, field in type(plug_in).model_fields.items():
+        why = next((text for mark in _marks(field) if (text := mark.unmet(plug_in))), "")
+        if why and getattr(plug_in, name) != field.default:
             yield f"{name} plays no part {why}"
+
+
+def _marks(field: FieldInfo) -> list[OnlyWith]:
+    return [mark for mark in field.metadata if isinstance(mark, OnlyWith)]
+
+
+def _any_of(wanted: object) -> tuple[object, ...]:
+    return wanted if isinstance(wanted, tuple) else (wanted,)
+
+
+def _word(value: object) -> str:
+    """As in YAML."""
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    return str(value)

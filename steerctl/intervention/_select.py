@@ -41,6 +41,13 @@ def gather_ordered(population: Population, *measures: Measure) -> Gathered:
     return Gathered(ids_N[order_N], tuple(population.gather(measure)[order_N] for measure in measures))
 
 
+def by_response(gathered: Gathered, num_rows: int) -> tuple[Tensor, Tensor]:
+    """Σ of the first measure over each row's trained tokens [R], float64, and the number of tokens [R]; on the CPU."""
+    rows_N, values_N = gathered.ids_N.cpu() // ROW_STRIDE, gathered.values[0].cpu().double()
+    sum_R = torch.bincount(rows_N, weights=values_N, minlength=num_rows).double()  # of nothing it is float32
+    return sum_R, torch.bincount(rows_N, minlength=num_rows)
+
+
 def values_at(batch: TokenBatch, ids_N: Tensor, values_N: Tensor) -> Tensor:
     """The value of each trained token of the batch [B, T], by identity; `ids_N` ascending and holding all of them."""
     if ids_N.numel() == 0:

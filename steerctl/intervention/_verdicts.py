@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from steerctl.types import RolloutGroup, TokenBatch
+
+Noted = TypeVar("Noted")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,11 +28,11 @@ class Verdicts:
         return cls(torch.tensor(values, dtype=torch.float64), len(groups[0].verdicts) if groups else 1)
 
 
-def remembered(verdicts: Verdicts | None, kind: str) -> Verdicts:
-    """`verdicts`, once `reshape` has seen the step's groups."""
-    if verdicts is None:
+def remembered(noted: Noted | None, kind: str) -> Noted:
+    """What `reshape` has noted of the step's groups, once it has seen them."""
+    if noted is None:
         raise RuntimeError(f"{kind} has not seen the groups of this step: reshape comes before prepare")
-    return verdicts
+    return noted
 
 
 def of_rows(values_R: Tensor, batch: TokenBatch) -> Tensor:

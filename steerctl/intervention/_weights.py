@@ -3,15 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import ceil, log
-from typing import Literal
+from typing import Literal, assert_never
 
 import torch
 from torch import Tensor
 
+from steerctl.types import Dials, TokenBatch
+
 WeightMapping = Literal["exponential", "linear", "binary"]
 Weigh = Callable[[Tensor], Tensor]
 """λ of each m; any shape."""
+
+
+def weighted(dials: Dials, batch: TokenBatch, factor_BT: Tensor) -> Dials:
+    """The dials with the weights of trained tokens times a factor, whatever it is elsewhere."""
+    factor_BT = factor_BT.to(dials.weight_BT.dtype)
+    factor_BT = torch.where(batch.loss_mask_BT, factor_BT, torch.ones_like(factor_BT))
+    return replace(dials, weight_BT=dials.weight_BT * factor_BT)
+
+
+def weigher(
+    mapping: WeightMapping, measure_N: Tensor, *, low: float, high: float, floor: float, fraction: float
+) -> Weigh:
+    """One of the three below; `floor` is read by exponential, `fraction` by binary."""
+    match mapping:
+        case "exponential":
+            return exponential(measure_N, low, high, floor)
+        case "linear":
+            return linear(measure_N, low, high)
+        case "binary":
+            return binary(measure_N, low, high, fraction)
+        case _:
+            assert_never(mapping)
 
 
 def exponential(measure_N: Tensor, low: float, high: float, floor: float) -> Weigh:

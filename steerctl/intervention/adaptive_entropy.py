@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field, NonNegativeFloat, PrivateAttr, model_validator
+from pydantic import NonNegativeFloat, PrivateAttr, model_validator
 from torch import Tensor
 
 from steerctl.intervention import Intervention, Population, Turn
-from steerctl.intervention._remarks import Handle, Surroundings
+from steerctl.intervention._fields import Coefficient
+from steerctl.intervention._remarks import Handles, Surroundings
 from steerctl.types import Dials, Need, Scope, TokenBatch, TokenStats
-
-Coefficient = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class AdaptiveEntropy(Intervention):
@@ -40,6 +39,8 @@ class AdaptiveEntropy(Intervention):
 
     kind: Literal["adaptive_entropy"] = "adaptive_entropy"
     needs: ClassVar[frozenset[Need]] = frozenset({"entropy_grad"})
+    turns: ClassVar[Handles] = frozenset({"penalty"})
+    population_scope: ClassVar[Scope] = "step"
     entropy_target: NonNegativeFloat = 0.2
     """H*, nats (Skywork's scripts 0.2)."""
     measure: Literal["exact", "sampled"] = "exact"
@@ -66,11 +67,6 @@ class AdaptiveEntropy(Intervention):
         """The controller's first coefficient."""
         self._next = self.coef_start
 
-    @property
-    def turns(self) -> frozenset[Handle]:
-        """The penalty."""
-        return frozenset({"penalty"})
-
     def remarks(self, around: Surroundings) -> Iterator[str]:  # noqa: ARG002 (of itself alone)
         """A controller that cannot move."""
         if self.coef_max == 0 or (self.delta == 0 and self.coef_start == 0):
@@ -79,11 +75,6 @@ class AdaptiveEntropy(Intervention):
             yield "does nothing with entropy_target 0: entropy is never below it"
         elif self.delta == 0:
             yield "delta is 0: the coefficient stays at coef_start and only switches on and off"
-
-    @property
-    def population_scope(self) -> Scope:
-        """The old statistics of the whole step."""
-        return "step"
 
     def prepare(self, population: Population) -> Turn:
         """The step's turn; the first call in a step moves the controller."""

@@ -11,13 +11,12 @@ from pydantic import Field, NonNegativeFloat
 from torch import Tensor
 
 from steerctl.intervention import Intervention, Population, Turn
-from steerctl.intervention._change import EntropySource
-from steerctl.intervention._remarks import CLIP, Handle, Surroundings, denominator_remarks
+from steerctl.intervention._change import EntropySource, statistics_of
+from steerctl.intervention._fields import Coefficient
+from steerctl.intervention._remarks import CLIP, Handles, OnlyWith, Surroundings, denominator_remarks
 from steerctl.intervention._select import gather_ordered, scoped
 from steerctl.intervention.kl import Kl
 from steerctl.types import Dials, Need, Scope, TokenBatch, TokenStats
-
-Coefficient = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Archer(Intervention):
@@ -48,6 +47,8 @@ class Archer(Intervention):
 
     kind: Literal["archer"] = "archer"
     needs: ClassVar[frozenset[Need]] = frozenset({"reference"})
+    turns: ClassVar[Handles] = CLIP | {"penalty"}
+    replaces: ClassVar[Handles] = CLIP
     quantile: Annotated[float, Field(ge=0, le=1)] = 0.8
     """Share of knowledge tokens in each response (paper 0.8)."""
     knowledge_clip: NonNegativeFloat = 0.2
@@ -62,18 +63,8 @@ class Archer(Intervention):
     """What token_mean divides each class's penalty by (code: selected)."""
     entropy_source: EntropySource = "live"
     """Whose entropy: the current policy's (code), or that of the step's start."""
-    scope: Scope = "update"
+    scope: Annotated[Scope, OnlyWith(kl_denominator="selected")] = "update"
     """Tokens behind the class sizes of `selected` (code: one micro-batch)."""
-
-    @property
-    def turns(self) -> frozenset[Handle]:
-        """Bounds, and the penalty against the reference."""
-        return CLIP | {"penalty"}
-
-    @property
-    def replaces(self) -> frozenset[Handle]:
-        """The bounds."""
-        return CLIP
 
     def remarks(self, around: Surroundings) -> Iterator[str]:
         """Where its bounds or its denominators lose their meaning."""
@@ -114,6 +105,6 @@ class Archer(Intervention):
         return turn
 
     def _is_reasoning(self, _dials: Dials, batch: TokenBatch, stats: TokenStats) -> Tensor:
-        entropy_BT = (stats if self.entropy_source == "live" else batch.old_stats).entropy_BT.detach()
+        entropy_BT = statistics_of(self.entropy_source, batch, stats).entropy_BT.detach()
         own_BT = entropy_BT.masked_fill(~batch.loss_mask_BT, torch.nan)
         return (entropy_BT > own_BT.nanquantile(self.quantile, dim=1, keepdim=True)) & batch.loss_mask_BT

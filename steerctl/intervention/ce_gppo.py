@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
-from pydantic import Field
 
 from steerctl.intervention import Intervention
-from steerctl.intervention._remarks import CLIP, Handle, Surroundings
+from steerctl.intervention._fields import Coefficient
+from steerctl.intervention._remarks import CLIP, Handles, Surroundings
 from steerctl.types import Dials, TokenBatch, TokenStats
-
-Share = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class CeGppo(Intervention):
@@ -43,20 +41,16 @@ class CeGppo(Intervention):
 
     kind: Literal["ce_gppo"] = "ce_gppo"
     inert_when_on_policy: ClassVar[bool] = True
-    beta_low: Share = 0.75
+    reads: ClassVar[Handles] = CLIP | {"advantages"}
+    beta_low: Coefficient = 0.75
     """β₁ (README and 7B script 0.75, 1.5B script 0.5, config default 0.25)."""
-    beta_high: Share = 1.0
+    beta_high: Coefficient = 1.0
     """β₂ (README and scripts 1)."""
 
     @property
-    def turns(self) -> frozenset[Handle]:
+    def turns(self) -> Handles:
         """Weights, and the bounds it takes off."""
         return CLIP | {"weight"} if self.beta_low or self.beta_high else frozenset()
-
-    @property
-    def reads(self) -> frozenset[Handle]:
-        """Who is clipped."""
-        return CLIP | {"advantages"}
 
     @property
     def sets_bounds(self) -> bool:

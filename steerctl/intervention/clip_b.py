@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from math import isinf
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import PositiveFloat
@@ -13,9 +12,10 @@ from torch import Tensor
 
 from steerctl.entropy.change import score
 from steerctl.intervention import Intervention, Population, Turn
-from steerctl.intervention._change import EntropySource
-from steerctl.intervention._remarks import Handle, Surroundings, denominator_remarks
+from steerctl.intervention._change import EntropySource, statistics_of
+from steerctl.intervention._remarks import Handles, Surroundings, denominator_remarks
 from steerctl.intervention._select import gather_ordered, scoped
+from steerctl.intervention._weights import weighted
 from steerctl.types import Dials, Scope, TokenBatch, TokenStats
 
 MIN_DEVIATION = 1e-12
@@ -43,6 +43,8 @@ class ClipB(Intervention):
     """
 
     kind: Literal["clip_b"] = "clip_b"
+    turns: ClassVar[Handles] = frozenset({"weight"})
+    reads: ClassVar[Handles] = frozenset({"advantages"})
     mu: PositiveFloat = 2.5
     """μ, in deviations (code and example 2.5); infinity drops none."""
     scope: Scope = "step"
@@ -52,27 +54,12 @@ class ClipB(Intervention):
     denominator: Literal["selected", "all"] = "selected"
     """What token_mean divides by (the code takes dropped tokens out of the mask: selected)."""
 
-    @property
-    def turns(self) -> frozenset[Handle]:
-        """The weights."""
-        return frozenset({"weight"})
-
-    @property
-    def reads(self) -> frozenset[Handle]:
-        """The sign of the advantages."""
-        return frozenset({"advantages"})
-
     def remarks(self, around: Surroundings) -> Iterator[str]:
         """Without a bound, or with another reduction."""
         if isinf(self.mu):
             yield "drops no token with an infinite mu"
         elif self.denominator == "selected":
             yield from denominator_remarks(around, "denominator selected")
-
-    @property
-    def population_scope(self) -> Scope:
-        """As set."""
-        return self.scope
 
     def prepare(self, population: Population) -> Turn:
         """The turn with the population's bound."""
@@ -91,13 +78,12 @@ class ClipB(Intervention):
         def turn(dials: Dials, batch: TokenBatch, stats: TokenStats) -> Dials:
             score_BT = self._score(dials, batch, stats)
             factor_BT = torch.where(_is_dropped(score_BT, dials.advantages_BT, bound), 0.0, scale)
-            factor_BT = torch.where(batch.loss_mask_BT, factor_BT.to(dials.weight_BT.dtype), 1.0)
-            return replace(dials, weight_BT=dials.weight_BT * factor_BT)
+            return weighted(dials, batch, factor_BT)
 
         return turn
 
     def _score(self, dials: Dials, batch: TokenBatch, stats: TokenStats) -> Tensor:  # noqa: ARG002 (a measure)
-        source = batch.old_stats if self.entropy_source == "old" else stats
+        source = statistics_of(self.entropy_source, batch, stats)
         return score(source.logprobs_BT.detach(), source.entropy_BT.detach())
 
 

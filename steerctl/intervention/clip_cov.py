@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from steerctl.entropy.change import Estimator, clip_indicator
 from steerctl.intervention import Intervention, Population, Turn
-from steerctl.intervention._remarks import CLIP, Handle, Surroundings, indicator_remarks
+from steerctl.intervention._remarks import CLIP, Handles, Surroundings, indicator_remarks
 from steerctl.intervention._select import entropy_reduction, gather_ordered, largest, scoped, token_ids, uniform_draws
 from steerctl.types import Dials, Scope, TokenBatch, TokenStats
 
@@ -37,6 +37,8 @@ class ClipCov(Intervention):
     """
 
     kind: Literal["clip_cov"] = "clip_cov"
+    turns: ClassVar[Handles] = frozenset({"weight"})
+    reads: ClassVar[Handles] = CLIP | {"advantages"}
     clip_cov_ratio: Annotated[float, Field(ge=0, le=1)] = 2e-4
     """Share of all tokens that is dropped (paper and verl 2e-4)."""
     clip_cov_lb: float = 1.0
@@ -56,27 +58,12 @@ class ClipCov(Intervention):
             raise ValueError("clip_cov_lb must be below clip_cov_ub")
         return self
 
-    @property
-    def turns(self) -> frozenset[Handle]:
-        """The weights of the drawn tokens."""
-        return frozenset({"weight"})
-
-    @property
-    def reads(self) -> frozenset[Handle]:
-        """The covariance, and what the clip lets through."""
-        return CLIP | {"advantages"}
-
     def remarks(self, around: Surroundings) -> Iterator[str]:
         """Without a draw, or with a loss that clips otherwise."""
         if self.clip_cov_ratio == 0:
             yield "drops no token with clip_cov_ratio 0"
         else:
             yield from indicator_remarks(around, "it may draw other tokens than were meant; take loss ppo_clip")
-
-    @property
-    def population_scope(self) -> Scope:
-        """As set."""
-        return self.scope
 
     def prepare(self, population: Population) -> Turn:
         """The turn that drops the drawn tokens."""

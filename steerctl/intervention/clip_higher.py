@@ -9,7 +9,7 @@ import torch
 from pydantic import NonNegativeFloat
 
 from steerctl.intervention import Intervention
-from steerctl.intervention._remarks import CLIP, Handle
+from steerctl.intervention._remarks import CLIP, Handles
 from steerctl.types import Dials, TokenBatch, TokenStats
 
 
@@ -34,12 +34,12 @@ class ClipHigher(Intervention):
     """ε_low (DAPO 0.2; STEER's extreme setting 0.99); None: what stood before, i.e. the loss's."""
 
     @property
-    def turns(self) -> frozenset[Handle]:
+    def turns(self) -> Handles:
         """The upper bound, and the lower where it is given."""
         return frozenset({"clip_high"}) if self.clip_ratio_low is None else CLIP
 
     @property
-    def replaces(self) -> frozenset[Handle]:
+    def replaces(self) -> Handles:
         """Both alike."""
         return self.turns
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from math import isinf
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field, PositiveFloat
@@ -13,9 +12,10 @@ from torch import Tensor
 
 from steerctl.entropy.change import score
 from steerctl.intervention import Intervention, Population, Turn
-from steerctl.intervention._change import EntropySource
-from steerctl.intervention._remarks import Handle, Surroundings, denominator_remarks
+from steerctl.intervention._change import EntropySource, statistics_of
+from steerctl.intervention._remarks import Handles, Surroundings, denominator_remarks
 from steerctl.intervention._select import gather_ordered, largest, scoped, token_ids
+from steerctl.intervention._weights import weighted
 from steerctl.intervention.clip_b import MIN_DEVIATION
 from steerctl.types import Dials, Scope, TokenBatch, TokenStats
 
@@ -41,6 +41,8 @@ class ClipV(Intervention):
     """
 
     kind: Literal["clip_v"] = "clip_v"
+    turns: ClassVar[Handles] = frozenset({"weight"})
+    reads: ClassVar[Handles] = frozenset({"advantages"})
     mu: PositiveFloat = 8.5
     """μ, in deviations (the code's default_args and example 8.5, its function default 2; paper 7.5 to 8.5)."""
     max_fraction: Annotated[float, Field(ge=0, le=1)] = 1e-4
@@ -52,27 +54,12 @@ class ClipV(Intervention):
     denominator: Literal["selected", "all"] = "selected"
     """What token_mean divides by (the code takes dropped tokens out of the mask: selected)."""
 
-    @property
-    def turns(self) -> frozenset[Handle]:
-        """The weights."""
-        return frozenset({"weight"})
-
-    @property
-    def reads(self) -> frozenset[Handle]:
-        """The sign of the advantages."""
-        return frozenset({"advantages"})
-
     def remarks(self, around: Surroundings) -> Iterator[str]:
         """Without a bound, or with another reduction."""
         if isinf(self.mu) or self.max_fraction == 0:
             yield f"drops no token with mu {self.mu:g} and max_fraction {self.max_fraction:g}"
         elif self.denominator == "selected":
             yield from denominator_remarks(around, "denominator selected")
-
-    @property
-    def population_scope(self) -> Scope:
-        """As set."""
-        return self.scope
 
     def prepare(self, population: Population) -> Turn:
         """The turn that drops the population's worst tokens."""
@@ -90,11 +77,10 @@ class ClipV(Intervention):
 
         def turn(dials: Dials, batch: TokenBatch, stats: TokenStats) -> Dials:  # noqa: ARG001 (chosen already)
             factor_BT = torch.where(torch.isin(token_ids(batch), dropped_N), 0.0, scale)
-            factor_BT = torch.where(batch.loss_mask_BT, factor_BT.to(dials.weight_BT.dtype), 1.0)
-            return replace(dials, weight_BT=dials.weight_BT * factor_BT)
+            return weighted(dials, batch, factor_BT)
 
         return turn
 
     def _excess(self, dials: Dials, batch: TokenBatch, stats: TokenStats) -> Tensor:  # noqa: ARG002 (a measure)
-        source = batch.old_stats if self.entropy_source == "old" else stats
+        source = statistics_of(self.entropy_source, batch, stats)
         return source.mean_score_BT - score(source.logprobs_BT.detach(), source.entropy_BT.detach())

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from math import sqrt
 from typing import Annotated, Any, Literal
 
-import torch
 from pydantic import Field, NonNegativeFloat, PrivateAttr
 from torch import Tensor
 
 from steerctl.intervention import Intervention, Population, Turn
-from steerctl.intervention._remarks import CLIP, Handle, Surroundings, uniform_groups_remarks
-from steerctl.intervention._verdicts import of_rows
+from steerctl.intervention._history import smoothed
+from steerctl.intervention._remarks import CLIP, Handles, OnlyWith, Surroundings, uniform_groups_remarks
+from steerctl.intervention._verdicts import of_rows, remembered
 from steerctl.types import Dials, RolloutGroup, TokenBatch, TokenStats
 
 
@@ -50,11 +49,11 @@ class Dcpo(Intervention):
     kind: Literal["dcpo"] = "dcpo"
     dynamic_clip: bool = True
     """Whether the bounds are set."""
-    clip_ratio_low: NonNegativeFloat = 0.16
+    clip_ratio_low: Annotated[NonNegativeFloat, OnlyWith(dynamic_clip=True)] = 0.16
     """ε_low (README 0.16, script 0.2)."""
-    clip_ratio_high: NonNegativeFloat = 0.2
+    clip_ratio_high: Annotated[NonNegativeFloat, OnlyWith(dynamic_clip=True)] = 0.2
     """ε_high (README 0.2, script 0.28)."""
-    ratio_max: Annotated[float, Field(ge=1)] = 10.0
+    ratio_max: Annotated[float, Field(ge=1), OnlyWith(dynamic_clip=True)] = 10.0
     """Largest upper bound (code 10)."""
     smooth_advantage: bool = True
     """Whether the advantages are set."""
@@ -62,17 +61,17 @@ class Dcpo(Intervention):
     _advantages_R: Tensor | None = PrivateAttr(default=None)
 
     @property
-    def turns(self) -> frozenset[Handle]:
+    def turns(self) -> Handles:
         """Bounds and advantages, as far as they are on."""
         return (CLIP if self.dynamic_clip else frozenset()) | ({"advantages"} if self.smooth_advantage else frozenset())
 
     @property
-    def replaces(self) -> frozenset[Handle]:
+    def replaces(self) -> Handles:
         """All of it."""
         return self.turns
 
     @property
-    def reads(self) -> frozenset[Handle]:
+    def reads(self) -> Handles:
         """Rewards as shaped before it."""
         return frozenset({"rewards"}) if self.smooth_advantage else frozenset()
 
@@ -89,17 +88,14 @@ class Dcpo(Intervention):
     def reshape(self, groups: Sequence[RolloutGroup]) -> Sequence[RolloutGroup]:
         """The groups as they are; their rewards enter the history and give the step's advantages."""
         if self.smooth_advantage:
-            advantages = [value for group in groups for value in self._smoothed(group)]
-            self._advantages_R = torch.tensor(advantages, dtype=torch.float64)
+            self._advantages_R = smoothed(self._history, groups)
         return groups
 
     def prepare(self, population: Population) -> Turn:  # noqa: ARG002 (each token on its own)
         """The turn with this step's advantages."""
         if not self.smooth_advantage:
             return self.apply
-        if self._advantages_R is None:
-            raise RuntimeError("dcpo has not seen the groups of this step: reshape comes before prepare")
-        advantages_R = self._advantages_R
+        advantages_R = remembered(self._advantages_R, self.kind)
 
         def turn(dials: Dials, batch: TokenBatch, stats: TokenStats) -> Dials:
             return replace(self.apply(dials, batch, stats), advantages_BT=of_rows(advantages_R, batch))
@@ -115,19 +111,6 @@ class Dcpo(Intervention):
         high_BT = (0.5 + 0.5 * (1 + 4 * self.clip_ratio_high * inverse_BT).sqrt()).clamp(max=self.ratio_max)
         return replace(dials, clip_low_BT=1 - low_BT, clip_high_BT=high_BT - 1)
 
-    def _smoothed(self, group: RolloutGroup) -> list[float]:
-        """Of each response, the history moved on."""
-        new = [1.0, float(len(group.rewards_G)), sum(group.rewards_G), sum(reward**2 for reward in group.rewards_G)]
-        total = [a + b for a, b in zip(self._history.get(group.problem.id, [0.0] * 4), new, strict=True)]
-        self._history[group.problem.id] = total
-        visits = total[0]
-        smoothed = []
-        for reward in group.rewards_G:
-            a_new, a_total = _z_score(reward, new), _z_score(reward, total)
-            options = ((visits - 1) * a_new + a_total) / visits, (a_new + (visits - 1) * a_total) / visits
-            smoothed.append(min(options, key=abs))
-        return smoothed
-
     def state_dict(self) -> Mapping[str, Any]:
         """The history by problem: [visits, count, sum, sum of squares]."""
         return {"history": {problem: list(sums) for problem, sums in self._history.items()}}
@@ -135,12 +118,3 @@ class Dcpo(Intervention):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from there."""
         self._history = {problem: [float(value) for value in sums] for problem, sums in state["history"].items()}
-
-
-def _z_score(reward: float, sums: Sequence[float]) -> float:
-    """(R − mean)/std from [·, count, sum, sum of squares]; 0 where rounding cannot tell the rewards apart."""
-    _, count, total, squares = sums
-    spread = squares - total**2 / count
-    if count < 2 or spread <= 1e-12 * max(squares, 1e-300):
-        return 0.0
-    return (reward - total / count) / sqrt(spread / (count - 1))

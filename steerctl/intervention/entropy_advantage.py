@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from math import isinf
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
 
 from steerctl.intervention import Intervention
-from steerctl.intervention._change import EntropySource
-from steerctl.intervention._remarks import Handle, Surroundings
+from steerctl.intervention._change import EntropySource, statistics_of
+from steerctl.intervention._remarks import Handles, Surroundings
 from steerctl.types import Dials, TokenBatch, TokenStats
 
 
@@ -30,22 +30,14 @@ class EntropyAdvantage(Intervention):
     """
 
     kind: Literal["entropy_advantage"] = "entropy_advantage"
+    turns: ClassVar[Handles] = frozenset({"advantages"})
+    reads: ClassVar[Handles] = frozenset({"advantages"})
     alpha: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.4
     """α, advantage per nat (paper: 0.4 with GRPO)."""
     kappa: Annotated[float, Field(gt=1)] = 2.0
     """κ: at most |A|/κ is added (paper 2)."""
     entropy_source: EntropySource = "live"
     """Whose entropy: the current policy's (paper), or that of the step's start."""
-
-    @property
-    def turns(self) -> frozenset[Handle]:
-        """The advantages."""
-        return frozenset({"advantages"})
-
-    @property
-    def reads(self) -> frozenset[Handle]:
-        """Their size bounds the addition."""
-        return frozenset({"advantages"})
 
     def remarks(self, around: Surroundings) -> Iterator[str]:  # noqa: ARG002 (of itself alone)
         """Nothing is added."""
@@ -54,7 +46,7 @@ class EntropyAdvantage(Intervention):
 
     def apply(self, dials: Dials, batch: TokenBatch, stats: TokenStats) -> Dials:
         """The dials with the advantages raised."""
-        entropy_BT = (stats if self.entropy_source == "live" else batch.old_stats).entropy_BT.detach()
+        entropy_BT = statistics_of(self.entropy_source, batch, stats).entropy_BT.detach()
         bonus_BT = torch.minimum(self.alpha * entropy_BT, dials.advantages_BT.abs() / self.kappa)
         bonus_BT = torch.where(batch.loss_mask_BT, bonus_BT, torch.zeros_like(bonus_BT))
         return replace(dials, advantages_BT=dials.advantages_BT + bonus_BT)

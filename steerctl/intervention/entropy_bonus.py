@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from steerctl.intervention import Intervention
-from steerctl.intervention._remarks import Handle, Surroundings
+from steerctl.intervention._remarks import Handles, Surroundings
 from steerctl.types import Dials, Need, TokenBatch, TokenStats
 
 
@@ -29,13 +29,9 @@ class EntropyBonus(Intervention):
 
     kind: Literal["entropy_bonus"] = "entropy_bonus"
     needs: ClassVar[frozenset[Need]] = frozenset({"entropy_grad"})
+    turns: ClassVar[Handles] = frozenset({"penalty"})
     entropy_coef: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.001
     """Coefficient (verl 0, that is off, earlier 0.001; usual sweeps 1e-4 to 1e-2)."""
-
-    @property
-    def turns(self) -> frozenset[Handle]:
-        """The penalty."""
-        return frozenset({"penalty"})
 
     def remarks(self, around: Surroundings) -> Iterator[str]:  # noqa: ARG002 (of itself alone)
         """A coefficient of 0."""

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, NonNegativeFloat, PositiveInt, PrivateAttr
 
 from steerctl.intervention import EntropyProducts, Intervention, Population, Turn
-from steerctl.intervention._remarks import Handle, Surroundings
+from steerctl.intervention._remarks import SET, Handles, OnlyWith, Surroundings
 from steerctl.types import Dials, Need, Scope, TokenBatch, TokenStats
 
 
@@ -38,16 +38,18 @@ class EntropyProjection(Intervention):
 
     kind: Literal["entropy_projection"] = "entropy_projection"
     needs: ClassVar[frozenset[Need]] = frozenset({"entropy_grad"})
+    turns: ClassVar[Handles] = frozenset({"penalty"})
+    reads: ClassVar[Handles] = frozenset({"advantages", "weight", "clip_low", "clip_high", "penalty"})
     entropy_target: NonNegativeFloat = 0.2
     """H*, nats, at the first step."""
     entropy_target_end: NonNegativeFloat | None = None
     """H* from step schedule_steps on, reached linearly; None: entropy_target throughout."""
-    schedule_steps: PositiveInt = 100
+    schedule_steps: Annotated[PositiveInt, OnlyWith(entropy_target_end=SET)] = 100
     """Length of the schedule."""
     mode: Literal["exact", "delayed"] = "exact"
     """Whose inner products."""
-    refresh_every: PositiveInt = 4
-    """Steps between inner products in mode delayed."""
+    refresh_every: Annotated[PositiveInt, OnlyWith(mode="delayed")] = 4
+    """Steps between inner products."""
     gain: Annotated[float, Field(gt=0, le=1)] = 0.2
     """Share of H* − H̄ that one update is to bring back."""
     both_sides: bool = False
@@ -56,22 +58,10 @@ class EntropyProjection(Intervention):
     """Largest |c|; 0: off."""
     _products: EntropyProducts | None = PrivateAttr(default=None)
 
-    @property
-    def turns(self) -> frozenset[Handle]:
-        """The penalty."""
-        return frozenset({"penalty"})
-
-    @property
-    def reads(self) -> frozenset[Handle]:
-        """Whatever the loss's gradient depends on."""
-        return frozenset({"advantages", "weight", "clip_low", "clip_high", "penalty"})
-
     def remarks(self, around: Surroundings) -> Iterator[str]:  # noqa: ARG002 (one signature)
-        """Settings without effect."""
+        """No coefficient."""
         if self.coef_max == 0:
             yield "does nothing with coef_max 0"
-        if self.entropy_target_end is None and self.schedule_steps != 100:
-            yield "schedule_steps plays no part without entropy_target_end"
 
     @property
     def population_scope(self) -> Scope:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-import torch
 from pydantic import Field, NonNegativeFloat, model_validator
 
 from steerctl.entropy.change import Estimator
 from steerctl.intervention import Intervention, Population, Turn
-from steerctl.intervention._change import EntropySource, change_measure
+from steerctl.intervention._change import EntropySource, change_measure, change_reads
 from steerctl.intervention._kkt import kkt_multiplier
-from steerctl.intervention._remarks import Handle, Surroundings, indicator_remarks, unread
+from steerctl.intervention._remarks import Handles, OnlyWith, Surroundings, indicator_remarks
 from steerctl.intervention._select import gather_ordered, scoped
+from steerctl.intervention._weights import weighted
 from steerctl.types import Dials, Scope, TokenBatch, TokenStats
 
 
@@ -45,16 +44,18 @@ class EntropyTarget(Intervention):
     """
 
     kind: Literal["entropy_target"] = "entropy_target"
+    turns: ClassVar[Handles] = frozenset({"weight"})
+    reads: ClassVar[Handles] = change_reads(use_clip_indicator=True)
     estimator: Estimator = "exact"
     """Form of Ω."""
     flow: Literal["fraction", "set_point"] = "fraction"
     """What F is."""
-    flow_fraction: float = 0.0
+    flow_fraction: Annotated[float, OnlyWith(flow="fraction")] = 0.0
     """Share of the predicted change that is let through."""
-    entropy_target: NonNegativeFloat = 0.2
-    """H*, nats; for set_point."""
-    gain: Annotated[float, Field(gt=0, le=1)] = 0.2
-    """Share of H* − H̄ that one update is to bring back; for set_point."""
+    entropy_target: Annotated[NonNegativeFloat, OnlyWith(flow="set_point")] = 0.2
+    """H*, nats."""
+    gain: Annotated[float, Field(gt=0, le=1), OnlyWith(flow="set_point")] = 0.2
+    """Share of H* − H̄ that one update is to bring back."""
     only_falling: bool = False
     """Whether weights stay 1 where the predicted flow is F or more already."""
     weight_min: Annotated[float, Field(ge=0, le=1)] = 0.0
@@ -72,28 +73,11 @@ class EntropyTarget(Intervention):
             raise ValueError("flow set_point needs estimator influence: the others are not in nats of the mean entropy")
         return self
 
-    @property
-    def turns(self) -> frozenset[Handle]:
-        """The weights."""
-        return frozenset({"weight"})
-
-    @property
-    def reads(self) -> frozenset[Handle]:
-        """The coefficient of the predicted change."""
-        return frozenset({"advantages", "weight", "clip_low", "clip_high"})
-
     def remarks(self, around: Surroundings) -> Iterator[str]:
-        """Settings without effect, or a loss that clips otherwise."""
+        """Weights that stay 1, or a loss that clips otherwise."""
         if self.weight_min == self.weight_max or (self.flow == "fraction" and self.flow_fraction == 1):
             yield "does nothing with weights held at 1, or a flow_fraction of 1"
-        if self.flow == "fraction":
-            yield from unread({"entropy_target": self.entropy_target != 0.2}, "with flow fraction")
         yield from indicator_remarks(around, "take a loss that clips by token")
-
-    @property
-    def population_scope(self) -> Scope:
-        """As set."""
-        return self.scope
 
     def prepare(self, population: Population) -> Turn:
         """The turn with the population's μ."""
@@ -113,8 +97,6 @@ class EntropyTarget(Intervention):
 
         def turn(dials: Dials, batch: TokenBatch, stats: TokenStats) -> Dials:
             moved_BT = (multiplier * change(dials, batch, stats).double()).nan_to_num(nan=0.0)
-            lambda_BT = (1 + moved_BT).clamp(self.weight_min, self.weight_max).to(dials.weight_BT.dtype)
-            lambda_BT = torch.where(batch.loss_mask_BT, lambda_BT, torch.ones_like(lambda_BT))
-            return replace(dials, weight_BT=dials.weight_BT * lambda_BT)
+            return weighted(dials, batch, (1 + moved_BT).clamp(self.weight_min, self.weight_max))
 
         return turn

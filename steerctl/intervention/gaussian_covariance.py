@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from math import isinf
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import PositiveFloat
@@ -13,8 +12,9 @@ from torch import Tensor
 
 from steerctl.entropy.change import Estimator
 from steerctl.intervention import Intervention, Population, Turn
-from steerctl.intervention._remarks import Handle, Surroundings
+from steerctl.intervention._remarks import Handles, Surroundings
 from steerctl.intervention._select import entropy_reduction, gather_ordered, scoped
+from steerctl.intervention._weights import weighted
 from steerctl.types import Dials, Scope, TokenBatch, TokenStats
 
 MIN_DEVIATION = 1e-12
@@ -37,6 +37,8 @@ class GaussianCovariance(Intervention):
     """
 
     kind: Literal["gaussian_covariance"] = "gaussian_covariance"
+    turns: ClassVar[Handles] = frozenset({"weight"})
+    reads: ClassVar[Handles] = frozenset({"advantages"})
     bandwidth: PositiveFloat = 1.0
     """Width of the kernel in deviations of c (paper 1); infinity: no damping."""
     mean_preserving: bool = True
@@ -46,25 +48,10 @@ class GaussianCovariance(Intervention):
     scope: Scope = "update"
     """Tokens behind means, σ and N (paper: the batch)."""
 
-    @property
-    def turns(self) -> frozenset[Handle]:
-        """The weights."""
-        return frozenset({"weight"})
-
-    @property
-    def reads(self) -> frozenset[Handle]:
-        """The covariance has the advantages in it."""
-        return frozenset({"advantages"})
-
     def remarks(self, around: Surroundings) -> Iterator[str]:  # noqa: ARG002 (of itself alone)
         """No damping."""
         if isinf(self.bandwidth):
             yield "does nothing with an infinite bandwidth"
-
-    @property
-    def population_scope(self) -> Scope:
-        """As set."""
-        return self.scope
 
     def prepare(self, population: Population) -> Turn:
         """The turn with the population's kernel."""
@@ -81,9 +68,7 @@ class GaussianCovariance(Intervention):
         scale = float(_kernel(measure_N, sigma).sum()) / count if self.mean_preserving else 1.0
 
         def turn(dials: Dials, batch: TokenBatch, stats: TokenStats) -> Dials:
-            factor_BT = _kernel(measure(dials, batch, stats), sigma) / (scale or 1.0)
-            factor_BT = torch.where(batch.loss_mask_BT, factor_BT, torch.ones_like(factor_BT))
-            return replace(dials, weight_BT=dials.weight_BT * factor_BT.to(dials.weight_BT.dtype))
+            return weighted(dials, batch, _kernel(measure(dials, batch, stats), sigma) / (scale or 1.0))
 
         return turn
 

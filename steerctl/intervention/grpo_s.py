@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field, PositiveFloat, PrivateAttr, model_validator
 from torch import Tensor
 
 from steerctl.intervention import Intervention, Population, Turn
-from steerctl.intervention._remarks import Handle, Surroundings, group_remarks
-from steerctl.intervention._select import ROW_STRIDE, gather_ordered
+from steerctl.intervention._fields import Coefficient
+from steerctl.intervention._remarks import Handles, Surroundings, group_remarks
+from steerctl.intervention._select import by_response, gather_ordered
 from steerctl.intervention._verdicts import Verdicts, of_rows, remembered, standardised, totals
 from steerctl.types import Dials, RolloutGroup, Scope, TokenBatch, TokenStats
-
-Coefficient = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class GrpoS(Intervention):
@@ -42,6 +41,9 @@ class GrpoS(Intervention):
     """
 
     kind: Literal["grpo_s"] = "grpo_s"
+    turns: ClassVar[Handles] = frozenset({"advantages"})
+    replaces: ClassVar[Handles] = frozenset({"advantages", "rewards"})
+    population_scope: ClassVar[Scope] = "step"
     beta_1: Coefficient = 1.0
     """β₁ (ports 1.0)."""
     beta_2: Coefficient = 0.1
@@ -61,26 +63,11 @@ class GrpoS(Intervention):
             raise ValueError("entropy_max must not be below entropy_min")
         return self
 
-    @property
-    def turns(self) -> frozenset[Handle]:
-        """The advantages."""
-        return frozenset({"advantages"})
-
-    @property
-    def replaces(self) -> frozenset[Handle]:
-        """Verdicts alone decide, not rewards."""
-        return frozenset({"advantages", "rewards"})
-
     def remarks(self, around: Surroundings) -> Iterator[str]:
         """Nothing to compare, or no entropy in the reward."""
         yield from group_remarks(around)
         if self.beta_2 == 0:
             yield "trains nothing with both betas 0" if self.beta_1 == 0 else "is plain GRPO with beta_2 0"
-
-    @property
-    def population_scope(self) -> Scope:
-        """Groups lie across micro-batches and ranks; old statistics are enough."""
-        return "step"
 
     def reshape(self, groups: Sequence[RolloutGroup]) -> Sequence[RolloutGroup]:
         """The groups as they are; their verdicts are noted."""
@@ -95,19 +82,18 @@ class GrpoS(Intervention):
 
     def _turn_for(self, population: Population) -> Turn:
         gathered = gather_ordered(population, lambda _dials, batch, _stats: batch.old_stats.entropy_BT)
-        advantages_R = self._advantages(gathered.ids_N.cpu() // ROW_STRIDE, gathered.values[0].cpu().double())
+        verdicts = remembered(self._verdicts, self.kind)
+        advantages_R = self._advantages(verdicts, *by_response(gathered, len(verdicts.values_R)))
 
         def turn(dials: Dials, batch: TokenBatch, stats: TokenStats) -> Dials:  # noqa: ARG001 (the step's start decides)
             return replace(dials, advantages_BT=of_rows(advantages_R, batch))
 
         return turn
 
-    def _advantages(self, rows_N: Tensor, entropy_N: Tensor) -> Tensor:
-        verdicts = remembered(self._verdicts, self.kind)
-        rows_S, count_S = torch.unique(rows_N, return_counts=True)
+    def _advantages(self, verdicts: Verdicts, entropy_R: Tensor, count_R: Tensor) -> Tensor:
+        rows_S = count_R.nonzero()[:, 0]
         right_S, group_S = verdicts.values_R[rows_S] > 0.5, rows_S // verdicts.group_size
-        sum_R = torch.bincount(rows_N, weights=entropy_N, minlength=len(verdicts.values_R)).double()
-        entropy_S = (sum_R[rows_S] / count_S).clamp(self.entropy_min, self.entropy_max)
+        entropy_S = (entropy_R[rows_S] / count_R[rows_S]).clamp(self.entropy_min, self.entropy_max)
         share_S = torch.where(right_S, entropy_S, 1 / entropy_S)
         side_S = 2 * group_S + right_S
         share_S = share_S * totals(torch.ones_like(share_S), side_S) / totals(share_S, side_S)

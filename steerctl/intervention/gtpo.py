@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field, PositiveFloat, PrivateAttr, model_validator
 from torch import Tensor
 
 from steerctl.intervention import Intervention, Population, Turn
-from steerctl.intervention._remarks import Handle, Surroundings, group_remarks, unread
+from steerctl.intervention._fields import Coefficient
+from steerctl.intervention._remarks import Handles, Surroundings, group_remarks
 from steerctl.intervention._select import ROW_STRIDE, gather_ordered, values_at
 from steerctl.intervention._verdicts import Verdicts, remembered, standardised, totals
 from steerctl.types import Dials, RolloutGroup, Scope, TokenBatch, TokenStats
-
-Coefficient = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Gtpo(Intervention):
@@ -46,6 +45,9 @@ class Gtpo(Intervention):
     """
 
     kind: Literal["gtpo"] = "gtpo"
+    turns: ClassVar[Handles] = frozenset({"advantages"})
+    replaces: ClassVar[Handles] = frozenset({"advantages", "rewards"})
+    population_scope: ClassVar[Scope] = "step"
     alpha_1: Coefficient = 1.0
     """α₁ (ports 1.0)."""
     alpha_2: Coefficient = 0.1
@@ -67,28 +69,13 @@ class Gtpo(Intervention):
             raise ValueError("entropy_max must not be below entropy_min")
         return self
 
-    @property
-    def turns(self) -> frozenset[Handle]:
-        """The advantages."""
-        return frozenset({"advantages"})
-
-    @property
-    def replaces(self) -> frozenset[Handle]:
-        """Verdicts alone decide, not rewards."""
-        return frozenset({"advantages", "rewards"})
-
     def remarks(self, around: Surroundings) -> Iterator[str]:
         """Nothing to compare, or no entropy in the reward."""
         yield from group_remarks(around)
         if self.alpha_2 == 0 and (self.normalise == "separate" or self.alpha_1 == 0):
             yield f"trains nothing: with alpha_2 0 and normalise {self.normalise} every advantage is 0"
-        if self.normalise == "separate":
-            yield from unread({"alpha_1": self.alpha_1 != 1}, "with normalise separate: it cancels")
-
-    @property
-    def population_scope(self) -> Scope:
-        """Groups lie across micro-batches and ranks; old statistics are enough."""
-        return "step"
+        if self.normalise == "separate" and self.alpha_1 != 1:
+            yield "alpha_1 plays no part with normalise separate: it cancels"
 
     def reshape(self, groups: Sequence[RolloutGroup]) -> Sequence[RolloutGroup]:
         """The groups as they are; their verdicts are noted."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -12,7 +12,8 @@ from pydantic import Field, PositiveInt, PrivateAttr, model_validator
 
 from steerctl.intervention import Intervention, Population, Turn
 from steerctl.intervention._grams import Prints, fingerprints, inside, mined, read_grams
-from steerctl.intervention._remarks import Handle, Surroundings, unread
+from steerctl.intervention._remarks import SET, Handles, OnlyWith, Surroundings
+from steerctl.intervention._verdicts import remembered
 from steerctl.types import Dials, RolloutGroup, TokenBatch, TokenStats
 
 
@@ -35,19 +36,20 @@ class Hicra(Intervention):
     """
 
     kind: Literal["hicra"] = "hicra"
+    turns: ClassVar[Handles] = frozenset({"advantages"})
     alpha: Annotated[float, Field(ge=0, le=1)] = 0.2
     """α (paper 0.2)."""
     grams_file: str | None = None
     """Strategic grams; None: mine them."""
-    tokenizer_file: str | None = None
+    tokenizer_file: Annotated[str | None, OnlyWith(grams_file=SET)] = None
     """The policy's tokenizer.json, if the file holds texts."""
-    gram_min: PositiveInt = 3
+    gram_min: Annotated[PositiveInt, OnlyWith(grams_file=None)] = 3
     """Shortest gram that is mined (paper 3, in words)."""
-    gram_max: PositiveInt = 5
+    gram_max: Annotated[PositiveInt, OnlyWith(grams_file=None)] = 5
     """Longest gram that is mined (paper 5, in words)."""
-    top_fraction: Annotated[float, Field(gt=0, le=1)] = 0.2
+    top_fraction: Annotated[float, Field(gt=0, le=1), OnlyWith(grams_file=None)] = 0.2
     """Share of grams that is kept (paper 0.2, of clusters)."""
-    min_documents: PositiveInt = 2
+    min_documents: Annotated[PositiveInt, OnlyWith(grams_file=None)] = 2
     """Right responses that must hold a gram (ours)."""
     _lengths: range = PrivateAttr(default=range(0))
     _grams: Prints | None = PrivateAttr(default=None)
@@ -58,19 +60,10 @@ class Hicra(Intervention):
             raise ValueError("gram_max must not be below gram_min")
         return self
 
-    @property
-    def turns(self) -> frozenset[Handle]:
-        """The advantages."""
-        return frozenset({"advantages"})
-
     def remarks(self, around: Surroundings) -> Iterator[str]:  # noqa: ARG002 (of itself alone)
-        """No coefficient, or settings of the other source of grams."""
+        """No coefficient."""
         if self.alpha == 0:
             yield "does nothing with alpha 0"
-        changed = self.model_dump(exclude_defaults=True)
-        of_mining, of_file = ("gram_min", "gram_max", "top_fraction", "min_documents"), ("tokenizer_file",)
-        unused = of_file if self.grams_file is None else of_mining
-        yield from unread({name: name in changed for name in unused}, "with this source of grams")
 
     def reshape(self, groups: Sequence[RolloutGroup]) -> Sequence[RolloutGroup]:
         """The groups as they are; grams are read or mined if there are none yet."""
@@ -91,9 +84,7 @@ class Hicra(Intervention):
 
     def prepare(self, population: Population) -> Turn:  # noqa: ARG002 (each token on its own)
         """The turn with the grams found so far."""
-        if self._grams is None:
-            raise RuntimeError("hicra has not seen the groups of this step: reshape comes before prepare")
-        grams, lengths = self._grams, self._lengths
+        grams, lengths = remembered(self._grams, self.kind), self._lengths
 
         def turn(dials: Dials, batch: TokenBatch, stats: TokenStats) -> Dials:  # noqa: ARG001 (tokens decide)
             mask_BT = batch.loss_mask_BT.cpu().numpy()

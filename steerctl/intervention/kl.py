@@ -10,7 +10,8 @@ from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
 from steerctl.intervention import Intervention
-from steerctl.intervention._remarks import Handle, Surroundings
+from steerctl.intervention._reference import reference_logprobs
+from steerctl.intervention._remarks import Handles, Surroundings
 from steerctl.types import Dials, Need, TokenBatch, TokenStats
 
 MAX_EXPONENT = 20.0
@@ -38,17 +39,13 @@ class Kl(Intervention):
 
     kind: Literal["kl"] = "kl"
     needs: ClassVar[frozenset[Need]] = frozenset({"reference"})
+    turns: ClassVar[Handles] = frozenset({"penalty"})
     estimator: Literal["k1", "k2", "k3", "abs"] = "k3"
     """Which k (verl's default low_var_kl is k3)."""
     kl_coef: NonNegativeFloat = 0.001
     """Coefficient (verl 0.001; DeepSeekMath 0.04)."""
     clamp: PositiveFloat = 10.0
     """Bound on |k|, beyond which a token has no gradient (verl 10); infinity: none."""
-
-    @property
-    def turns(self) -> frozenset[Handle]:
-        """The penalty."""
-        return frozenset({"penalty"})
 
     def remarks(self, around: Surroundings) -> Iterator[str]:
         """No coefficient, or an estimator without a gradient."""
@@ -59,9 +56,7 @@ class Kl(Intervention):
 
     def apply(self, dials: Dials, batch: TokenBatch, stats: TokenStats) -> Dials:
         """The dials with the penalty added."""
-        if batch.ref_logprobs_BT is None:
-            raise RuntimeError("this batch has no reference log-probabilities")
-        k_BT = self._k(stats.logprobs_BT - batch.ref_logprobs_BT).clamp(-self.clamp, self.clamp)
+        k_BT = self._k(stats.logprobs_BT - reference_logprobs(batch)).clamp(-self.clamp, self.clamp)
         return replace(dials, penalty_BT=dials.penalty_BT + self.kl_coef * k_BT)
 
     def _k(self, log_ratio_BT: Tensor) -> Tensor:

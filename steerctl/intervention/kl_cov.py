@@ -11,7 +11,7 @@ from pydantic import Field, NonNegativeFloat
 
 from steerctl.entropy.change import Estimator
 from steerctl.intervention import Intervention, Population, Turn
-from steerctl.intervention._remarks import CLIP, Handle, Surroundings
+from steerctl.intervention._remarks import CLIP, Handles, Surroundings
 from steerctl.intervention._select import entropy_reduction, gather_ordered, largest, scoped, token_ids
 from steerctl.types import Dials, Scope, TokenBatch, TokenStats
 
@@ -41,6 +41,7 @@ class KlCov(Intervention):
 
     kind: Literal["kl_cov"] = "kl_cov"
     inert_when_on_policy: ClassVar[bool] = True
+    reads: ClassVar[Handles] = frozenset({"advantages"})
     kl_cov_ratio: Annotated[float, Field(ge=0, le=1)] = 0.002
     """Share of tokens that is held (7B 0.002; 32B and verl 0.0002)."""
     kl_coef: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
@@ -55,19 +56,14 @@ class KlCov(Intervention):
     """Tokens that are ranked, and behind the means (the code: one micro-batch of one rank)."""
 
     @property
-    def turns(self) -> frozenset[Handle]:
+    def turns(self) -> Handles:
         """The penalty, and the bounds it takes off."""
         return CLIP | {"penalty"} if self.remove_clip else frozenset({"penalty"})
 
     @property
-    def replaces(self) -> frozenset[Handle]:
+    def replaces(self) -> Handles:
         """The bounds."""
         return CLIP if self.remove_clip else frozenset()
-
-    @property
-    def reads(self) -> frozenset[Handle]:
-        """The covariance has the advantages in it."""
-        return frozenset({"advantages"})
 
     @property
     def sets_bounds(self) -> bool:
@@ -79,11 +75,6 @@ class KlCov(Intervention):
         if self.kl_cov_ratio == 0 or self.kl_coef == 0:
             rest = "only the clip is taken off" if self.remove_clip else "it does nothing"
             yield f"holds no token with kl_cov_ratio {self.kl_cov_ratio:g} and kl_coef {self.kl_coef:g}: {rest}"
-
-    @property
-    def population_scope(self) -> Scope:
-        """As set."""
-        return self.scope
 
     def prepare(self, population: Population) -> Turn:
         """The turn that holds the chosen tokens; on the first update the one that takes off the clip."""

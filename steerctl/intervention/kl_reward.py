@@ -11,9 +11,10 @@ from pydantic import Field, PositiveFloat, PrivateAttr
 from torch import Tensor
 
 from steerctl.intervention import Intervention, Population, Turn
-from steerctl.intervention._remarks import Handle, Surroundings, group_remarks, unread
-from steerctl.intervention._select import ROW_STRIDE, gather_ordered
-from steerctl.intervention._verdicts import of_rows, standardised, totals
+from steerctl.intervention._reference import reference_logprobs
+from steerctl.intervention._remarks import SET, Handles, OnlyWith, Surroundings, group_remarks
+from steerctl.intervention._select import by_response, gather_ordered
+from steerctl.intervention._verdicts import of_rows, remembered, standardised, totals
 from steerctl.types import Dials, Need, RolloutGroup, Scope, TokenBatch, TokenStats
 
 
@@ -41,11 +42,15 @@ class KlReward(Intervention):
 
     kind: Literal["kl_reward"] = "kl_reward"
     needs: ClassVar[frozenset[Need]] = frozenset({"reference"})
+    turns: ClassVar[Handles] = frozenset({"advantages"})
+    replaces: ClassVar[Handles] = frozenset({"advantages"})
+    reads: ClassVar[Handles] = frozenset({"rewards"})
+    population_scope: ClassVar[Scope] = "step"
     kl_coef: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.001
     """c, reward per nat; where it starts if it moves (verl 0.001)."""
     kl_target: PositiveFloat | None = None
     """Nats per token to move c towards (verl's adaptive controller 0.1); None: c is fixed (verl's default)."""
-    kl_horizon: PositiveFloat = 10_000.0
+    kl_horizon: Annotated[PositiveFloat, OnlyWith(kl_target=SET)] = 10_000.0
     """Responses over which c moves by at most 20 percent (verl 10000)."""
     normalise: Literal["std", "mean"] = "std"
     """What becomes of the shaped rewards."""
@@ -57,33 +62,11 @@ class KlReward(Intervention):
         """The controller's first coefficient."""
         self._next = self.kl_coef
 
-    @property
-    def turns(self) -> frozenset[Handle]:
-        """The advantages."""
-        return frozenset({"advantages"})
-
-    @property
-    def replaces(self) -> frozenset[Handle]:
-        """All of it."""
-        return frozenset({"advantages"})
-
-    @property
-    def reads(self) -> frozenset[Handle]:
-        """Rewards as shaped before it."""
-        return frozenset({"rewards"})
-
     def remarks(self, around: Surroundings) -> Iterator[str]:
         """No coefficient, or nothing to compare."""
         if self.kl_coef == 0:
             yield "with kl_coef 0 no distance counts, nor does it ever move: only the advantages are recomputed"
-        if self.kl_target is None:
-            yield from unread({"kl_horizon": self.kl_horizon != 10_000.0}, "without kl_target")
         yield from group_remarks(around)
-
-    @property
-    def population_scope(self) -> Scope:
-        """Groups lie across micro-batches and ranks; old statistics are enough."""
-        return "step"
 
     def reshape(self, groups: Sequence[RolloutGroup]) -> Sequence[RolloutGroup]:
         """The groups as they are; their rewards are noted."""
@@ -93,20 +76,16 @@ class KlReward(Intervention):
 
     def prepare(self, population: Population) -> Turn:
         """The turn that sets the advantages of the step's responses; the first call in a step moves c."""
-        if self._rewards_PG is None:
-            raise RuntimeError("kl_reward has not seen the groups of this step: reshape comes before prepare")
+        rewards_PG = remembered(self._rewards_PG, self.kind)
         if self._turn is None:
-            self._turn = self._turn_for(population, self._rewards_PG)
+            self._turn = self._turn_for(population, rewards_PG)
         return self._turn
 
     def _turn_for(self, population: Population, rewards_PG: Tensor) -> Turn:
         gathered = gather_ordered(population, _log_ratio)
-        rows_N, log_ratio_N = gathered.ids_N.cpu() // ROW_STRIDE, gathered.values[0].cpu().double()
-        size = rewards_PG.numel()
-        distance_R = torch.bincount(rows_N, weights=log_ratio_N, minlength=size).double()
-        length_R = torch.bincount(rows_N, minlength=size).clamp(min=1)
+        distance_R, length_R = by_response(gathered, rewards_PG.numel())
         advantages_R = self._advantages(rewards_PG.flatten() - self._next * distance_R, rewards_PG.shape[1])
-        self._next = self._moved(float((distance_R / length_R).mean()), size)
+        self._next = self._moved(float((distance_R / length_R.clamp(min=1)).mean()), rewards_PG.numel())
 
         def turn(dials: Dials, batch: TokenBatch, stats: TokenStats) -> Dials:  # noqa: ARG001 (the step's start decides)
             return replace(dials, advantages_BT=of_rows(advantages_R, batch))
@@ -137,6 +116,4 @@ class KlReward(Intervention):
 
 
 def _log_ratio(_dials: Dials, batch: TokenBatch, _stats: TokenStats) -> Tensor:
-    if batch.ref_logprobs_BT is None:
-        raise RuntimeError("this batch has no reference log-probabilities")
-    return batch.old_stats.logprobs_BT - batch.ref_logprobs_BT
+    return batch.old_stats.logprobs_BT - reference_logprobs(batch)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from math import ceil
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field, NonNegativeFloat, PrivateAttr
 from torch import Tensor
 
 from steerctl.intervention import Intervention, Population, Turn
-from steerctl.intervention._remarks import Handle, Surroundings
+from steerctl.intervention._remarks import CLIP, Handles, OnlyWith, Surroundings
 from steerctl.types import Dials, Scope, TokenBatch, TokenStats
 
 MAX_EXPONENT, MAX_VALUE = 20.0, 10.0
@@ -42,6 +42,8 @@ class LpReg(Intervention):
     """
 
     kind: Literal["lp_reg"] = "lp_reg"
+    reads: ClassVar[Handles] = frozenset({"advantages"})
+    population_scope: ClassVar[Scope] = "step"
     kl_coef: NonNegativeFloat = 1.0
     """Weight of the penalty (code 1)."""
     ratio: Annotated[float, Field(ge=0, le=1)] = 0.01
@@ -52,36 +54,26 @@ class LpReg(Intervention):
     """Whether tokens above the proxy's probability are left alone (code: yes; not in the paper)."""
     set_clip: bool = True
     """Whether the bounds below are set; false leaves all clipping as it stands, on chosen tokens too (ours)."""
-    clip_ratio_low: NonNegativeFloat = 1.0
+    clip_ratio_low: Annotated[NonNegativeFloat, OnlyWith(set_clip=True)] = 1.0
     """Elsewhere (code 1.0: no lower bound)."""
-    clip_ratio_high: NonNegativeFloat = 9.0
+    clip_ratio_high: Annotated[NonNegativeFloat, OnlyWith(set_clip=True)] = 9.0
     """Elsewhere (code 9.0; the paper's U = 10)."""
     _proxies: dict[int, Tensor] = PrivateAttr(default_factory=dict)
 
     @property
-    def turns(self) -> frozenset[Handle]:
+    def turns(self) -> Handles:
         """The penalty and the bounds."""
-        return frozenset({"penalty", "clip_low", "clip_high"} if self.set_clip else {"penalty"})
+        return CLIP | {"penalty"} if self.set_clip else frozenset({"penalty"})
 
     @property
-    def replaces(self) -> frozenset[Handle]:
+    def replaces(self) -> Handles:
         """The bounds."""
-        return frozenset({"clip_low", "clip_high"} if self.set_clip else ())
-
-    @property
-    def reads(self) -> frozenset[Handle]:
-        """The sign of the advantage."""
-        return frozenset({"advantages"})
+        return CLIP if self.set_clip else frozenset()
 
     def remarks(self, around: Surroundings) -> Iterator[str]:  # noqa: ARG002 (one signature)
         """No token, or no weight."""
         if self.kl_coef == 0 or self.ratio == 0:
             yield "holds no token with kl_coef or ratio 0, but still costs a pass over the step"
-
-    @property
-    def population_scope(self) -> Scope:
-        """The step, whose first update finds the old policy."""
-        return "step"
 
     def prepare(self, population: Population) -> Turn:
         """The turn with the step's τ; the first update of a step asks for the proxy."""

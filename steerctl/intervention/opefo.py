@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-import torch
 from pydantic import Field
 
 from steerctl.entropy.change import Estimator
 from steerctl.intervention import Intervention, Population, Turn
-from steerctl.intervention._change import EntropySource, change_measure
-from steerctl.intervention._remarks import CLIP, Handle, Surroundings, indicator_remarks, unread
+from steerctl.intervention._change import EntropySource, change_measure, change_reads
+from steerctl.intervention._fields import Fraction
+from steerctl.intervention._remarks import Handles, OnlyWith, Surroundings, indicator_remarks
 from steerctl.intervention._select import gather_ordered, scoped
+from steerctl.intervention._weights import weighted
 from steerctl.types import Dials, Scope, TokenBatch, TokenStats
 
 
@@ -41,13 +41,14 @@ class Opefo(Intervention):
     """
 
     kind: Literal["opefo"] = "opefo"
+    turns: ClassVar[Handles] = frozenset({"weight"})
     estimator: Estimator = "exact"
     """Form of Ω (paper: first order, softmax)."""
     fixed_lambda: Annotated[float, Field(ge=-1, le=1)] | None = None
     """λ itself, in place of λ* (the paper's ablation: 0.001)."""
-    lambda_max: Annotated[float, Field(ge=0, le=1)] = 1.0
+    lambda_max: Annotated[Fraction, OnlyWith(fixed_lambda=None)] = 1.0
     """Largest |λ*| (ours; 1: no limit)."""
-    scope: Scope = "update"
+    scope: Annotated[Scope, OnlyWith(fixed_lambda=None)] = "update"
     """Tokens behind the sums (paper: the batch)."""
     entropy_source: EntropySource = "live"
     """Whose entropy: the current policy's, or that of the step's start; alike in strictly on-policy runs."""
@@ -55,22 +56,14 @@ class Opefo(Intervention):
     """Whether tokens that the clip leaves no gradient count as Ω = 0 (ours)."""
 
     @property
-    def turns(self) -> frozenset[Handle]:
-        """The weights."""
-        return frozenset({"weight"})
-
-    @property
-    def reads(self) -> frozenset[Handle]:
+    def reads(self) -> Handles:
         """The coefficient of the predicted change."""
-        own: frozenset[Handle] = frozenset({"advantages", "weight"})
-        return own | CLIP if self.use_clip_indicator else own
+        return change_reads(use_clip_indicator=self.use_clip_indicator)
 
     def remarks(self, around: Surroundings) -> Iterator[str]:
         """A lambda of 0, or a loss that clips otherwise."""
         if self.fixed_lambda == 0 or (self.fixed_lambda is None and self.lambda_max == 0):
             yield "does nothing with a lambda of 0"
-        if self.fixed_lambda is not None:
-            yield from unread({"lambda_max": self.lambda_max != 1}, "with fixed_lambda")
         if self.use_clip_indicator:
             yield from indicator_remarks(around, "set use_clip_indicator: false")
 
@@ -95,8 +88,6 @@ class Opefo(Intervention):
             balance = min(max(balance, -self.lambda_max), self.lambda_max)
 
         def turn(dials: Dials, batch: TokenBatch, stats: TokenStats) -> Dials:
-            factor_BT = 1 + balance * change(dials, batch, stats).sign()
-            factor_BT = torch.where(batch.loss_mask_BT, factor_BT, torch.ones_like(factor_BT))
-            return replace(dials, weight_BT=dials.weight_BT * factor_BT)
+            return weighted(dials, batch, 1 + balance * change(dials, batch, stats).sign())
 
         return turn

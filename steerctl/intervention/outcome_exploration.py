@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Any, Literal, assert_never
+from typing import Annotated, Any, ClassVar, Literal, assert_never
 
 import torch
-from pydantic import Field, PrivateAttr
+from pydantic import PrivateAttr
 from torch import Tensor
 
 from steerctl.intervention import Intervention, Population, Turn
-from steerctl.intervention._remarks import Handle, Surroundings, group_remarks, unread
-from steerctl.intervention._verdicts import of_rows
+from steerctl.intervention._fields import Coefficient, Fraction
+from steerctl.intervention._remarks import Handles, OnlyWith, Surroundings, group_remarks
+from steerctl.intervention._verdicts import of_rows, remembered
 from steerctl.types import Dials, RolloutGroup, TokenBatch, TokenStats
 
 NO_ANSWER = ""
@@ -41,30 +42,24 @@ class OutcomeExploration(Intervention):
     """
 
     kind: Literal["outcome_exploration"] = "outcome_exploration"
+    turns: ClassVar[Handles] = frozenset({"advantages"})
     bonus: Literal["ucb", "ucb_mean", "ucb_con", "batch"] = "ucb_con"
     """Which b (paper's best: ucb_con)."""
-    coef: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.1
+    coef: Coefficient = 0.1
     """c, advantage per unit of bonus (ours)."""
-    baseline: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """b₀ of ucb_con (paper 0.5)."""
+    baseline: Annotated[Fraction, OnlyWith(bonus="ucb_con")] = 0.5
+    """b₀ (paper 0.5)."""
     applies_to: Literal["all", "wrong"] = "all"
     """Whose advantages change; wrong spares repeated right answers (paper: all)."""
     _counts: dict[str, Counter[str]] = PrivateAttr(default_factory=dict)
     _bonus_R: Tensor | None = PrivateAttr(default=None)
 
-    @property
-    def turns(self) -> frozenset[Handle]:
-        """The advantages."""
-        return frozenset({"advantages"})
-
     def remarks(self, around: Surroundings) -> Iterator[str]:
-        """No coefficient, nothing to compare, or a baseline that plays no part."""
+        """No coefficient, or nothing to compare."""
         if self.coef == 0:
             yield "does nothing with coef 0"
         if self.bonus in ("ucb_mean", "batch"):
             yield from group_remarks(around)
-        if self.bonus != "ucb_con":
-            yield from unread({"baseline": self.baseline != 0.5}, f"with bonus {self.bonus}")
 
     def reshape(self, groups: Sequence[RolloutGroup]) -> Sequence[RolloutGroup]:
         """The groups as they are; their answers are counted and give the step's bonuses."""
@@ -73,9 +68,7 @@ class OutcomeExploration(Intervention):
 
     def prepare(self, population: Population) -> Turn:  # noqa: ARG002 (each response on its own)
         """The turn that adds this step's bonuses."""
-        if self._bonus_R is None:
-            raise RuntimeError("outcome_exploration has not seen the groups of this step: reshape comes before prepare")
-        bonus_R = self._bonus_R
+        bonus_R = remembered(self._bonus_R, self.kind)
 
         def turn(dials: Dials, batch: TokenBatch, stats: TokenStats) -> Dials:  # noqa: ARG001 (the answer decides)
             return replace(dials, advantages_BT=dials.advantages_BT + self.coef * of_rows(bonus_R, batch))

@@ -7,15 +7,15 @@ from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt, PrivateAttr, model_validator
-from torch import Tensor
 
 from steerctl.intervention import Intervention, Population, Turn
-from steerctl.intervention._remarks import CLIP, Handle, Surroundings, unread
+from steerctl.intervention._fields import Fraction
+from steerctl.intervention._remarks import CLIP, Handles, OnlyWith, Surroundings
+from steerctl.intervention._schedules import Mode, Schedule, mixed, shares
 from steerctl.intervention._select import gather_ordered
 from steerctl.types import Dials, Scope, TokenBatch, TokenStats
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Schedule = Literal["constant", "increase_decrease", "decrease_increase_decrease", "oscillatory_decay"]
+MOVING = ("increase_decrease", "decrease_increase_decrease", "oscillatory_decay")
 
 
 class ProbabilityClip(Intervention):
@@ -45,17 +45,17 @@ class ProbabilityClip(Intervention):
     inert_when_on_policy: ClassVar[bool] = True
     schedule: Schedule = "increase_decrease"
     """How the shares move."""
-    total_steps: PositiveInt = 100
+    total_steps: Annotated[PositiveInt, OnlyWith(schedule=MOVING)] = 100
     """T: as many as the experiment's `steps`."""
     slope: Annotated[float, Field(gt=-1, le=0)] = -0.3
     """α (ours)."""
     intercept: Annotated[float, Field(ge=0, lt=1)] = 0.4
     """β, the bound's distance from 1 at q = 0 (ours); at least −slope, so that no bound crosses 1."""
-    low_fraction: Fraction = 0.2
-    """Of oscillatory_decay (paper 0.2)."""
-    min_fraction: Fraction = 0.2
-    """Of oscillatory_decay (ours)."""
-    _mode: Literal["standard", "raise", "lower"] = PrivateAttr(default="standard")
+    low_fraction: Annotated[Fraction, OnlyWith(schedule="oscillatory_decay")] = 0.2
+    """Share of H₀ at which entropy is to rise (paper 0.2)."""
+    min_fraction: Annotated[Fraction, OnlyWith(schedule="oscillatory_decay")] = 0.2
+    """H_min, as a share of H₀ (ours)."""
+    _mode: Mode = PrivateAttr(default="standard")
     _start: float | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
@@ -65,24 +65,18 @@ class ProbabilityClip(Intervention):
         return self
 
     @property
-    def turns(self) -> frozenset[Handle]:
+    def turns(self) -> Handles:
         """The bounds, as far as the schedule reaches them."""
         return frozenset({"clip_high"}) if self.schedule == "constant" else CLIP
 
     @property
-    def replaces(self) -> frozenset[Handle]:
+    def replaces(self) -> Handles:
         """Nothing for good but with a constant share."""
         return self.turns if self.schedule == "constant" else frozenset()
 
     def remarks(self, around: Surroundings) -> Iterator[str]:
-        """Settings of another schedule, and a schedule of another length than the run."""
-        changed = self.model_dump(exclude_defaults=True)
-        if self.schedule != "oscillatory_decay":
-            moved = {name: name in changed for name in ("low_fraction", "min_fraction")}
-            yield from unread(moved, f"with schedule {self.schedule}")
-        if self.schedule == "constant":
-            yield from unread({"total_steps": "total_steps" in changed}, "with schedule constant")
-        elif self.total_steps != around.steps:
+        """A schedule of another length than the run."""
+        if self.schedule != "constant" and self.total_steps != around.steps:
             yield f"its schedule is over after total_steps {self.total_steps}, the run has {around.steps} steps"
 
     @property
@@ -94,12 +88,12 @@ class ProbabilityClip(Intervention):
         """The turn with this step's shares; with oscillatory_decay the first call in a step may change the mode."""
         if self.schedule == "oscillatory_decay" and population.update == 0:
             self._observe(population)
-        upper, lower = self._shares(min(population.step / self.total_steps, 1.0))
+        upper, lower = shares(self.schedule, self._mode, min(population.step / self.total_steps, 1.0))
 
         def turn(dials: Dials, batch: TokenBatch, stats: TokenStats) -> Dials:  # noqa: ARG001 (the old policy's q)
             steep_BT = self.slope * batch.old_stats.logprobs_BT.exp()
-            high_BT = _mixed(upper, (self.intercept + steep_BT) / (1 - steep_BT), dials.clip_high_BT)
-            low_BT = _mixed(lower, (self.intercept + steep_BT) / (1 + steep_BT), dials.clip_low_BT)
+            high_BT = mixed(upper, (self.intercept + steep_BT) / (1 - steep_BT), dials.clip_high_BT)
+            low_BT = mixed(lower, (self.intercept + steep_BT) / (1 + steep_BT), dials.clip_low_BT)
             return replace(dials, clip_high_BT=high_BT, clip_low_BT=low_BT)
 
         return turn
@@ -116,16 +110,6 @@ class ProbabilityClip(Intervention):
         elif mean > least + (self._start - least) * remaining:
             self._mode = "lower"
 
-    def _shares(self, progress: float) -> tuple[float, float]:
-        """Of h and of m."""
-        fade, late = 1 - 2 * progress, progress >= 0.5
-        return {
-            "constant": (1.0, 0.0),
-            "increase_decrease": (0.0, 1 + fade) if late else (fade, 0.0),
-            "decrease_increase_decrease": (1.0, 1 + fade) if late else (1 - fade, 0.0),
-            "oscillatory_decay": (float(self._mode == "raise"), float(self._mode == "lower")),
-        }[self.schedule]
-
     def state_dict(self) -> Mapping[str, Any]:
         """What oscillatory_decay remembers."""
         return {"mode": self._mode, "start": self._start}
@@ -133,10 +117,3 @@ class ProbabilityClip(Intervention):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from there."""
         self._mode, self._start = state["mode"], state["start"]
-
-
-def _mixed(share: float, new: Tensor, old: Tensor) -> Tensor:
-    """`share` of the new, the rest of the old, which may be infinite."""
-    if share in (0.0, 1.0):
-        return new if share else old
-    return share * new + (1 - share) * old

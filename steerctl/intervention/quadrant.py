@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from math import inf, log
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from steerctl.entropy.change import quadrant
 from steerctl.intervention import Intervention, Population, Turn
-from steerctl.intervention._change import EntropySource
-from steerctl.intervention._remarks import Handle, Surroundings, unread
+from steerctl.intervention._change import EntropySource, statistics_of
+from steerctl.intervention._fields import Coefficient, Fraction
+from steerctl.intervention._remarks import Handles, OnlyWith, Surroundings
 from steerctl.intervention._select import scoped
+from steerctl.intervention._weights import weighted
 from steerctl.types import Dials, Scope, TokenBatch, TokenStats
-
-Factor = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class Quadrant(Intervention):
@@ -54,45 +51,32 @@ class Quadrant(Intervention):
     """
 
     kind: Literal["quadrant"] = "quadrant"
-    factor_1: Factor = 1.0
+    turns: ClassVar[Handles] = frozenset({"weight"})
+    reads: ClassVar[Handles] = frozenset({"advantages"})
+    factor_1: Coefficient = 1.0
     """Of likely tokens with A > 0."""
-    factor_2: Factor = 1.0
+    factor_2: Coefficient = 1.0
     """Of unlikely tokens with A > 0."""
-    factor_3: Factor = 1.0
+    factor_3: Coefficient = 1.0
     """Of unlikely tokens with A < 0."""
-    factor_4: Factor = 1.0
+    factor_4: Coefficient = 1.0
     """Of likely tokens with A < 0."""
     boundary: Literal["kappa", "exact", "fixed_p", "batch_quantile"] = "kappa"
     """What divides likely from unlikely (paper: kappa)."""
-    boundary_probability: Fraction = 0.5
-    """Of fixed_p; π is at the sampling temperature."""
-    boundary_quantile: Fraction = 0.5
-    """Of batch_quantile: the share of unlikely tokens."""
+    boundary_probability: Annotated[Fraction, OnlyWith(boundary="fixed_p")] = 0.5
+    """Least π of a likely token, at the sampling temperature."""
+    boundary_quantile: Annotated[Fraction, OnlyWith(boundary="batch_quantile")] = 0.5
+    """Share of unlikely tokens."""
     entropy_source: EntropySource = "old"
     """Whose π, H and S̄: those of the step's start, which hold still over its updates, or the current policy's."""
-    scope: Scope = "step"
-    """Tokens behind the quantile; the other boundaries need none."""
-
-    @property
-    def turns(self) -> frozenset[Handle]:
-        """The weights."""
-        return frozenset({"weight"})
-
-    @property
-    def reads(self) -> frozenset[Handle]:
-        """Their sign."""
-        return frozenset({"advantages"})
+    scope: Annotated[Scope, OnlyWith(boundary="batch_quantile")] = "step"
+    """Tokens behind the quantile."""
 
     def remarks(self, around: Surroundings) -> Iterator[str]:  # noqa: ARG002 (of itself alone)
-        """Equal factors, or settings of another boundary."""
+        """Equal factors."""
         if self.factor_1 == self.factor_2 == self.factor_3 == self.factor_4:
             does = "does nothing" if self.factor_1 == 1 else "only scales the learning rate"
             yield f"{does}: all four factors are {self.factor_1:g}"
-        fixed, quantile = self.boundary == "fixed_p", self.boundary == "batch_quantile"
-        moved = {"boundary_probability": not fixed and self.boundary_probability != 0.5}
-        moved |= {"boundary_quantile": not quantile and self.boundary_quantile != 0.5}
-        moved |= {"scope": not quantile and self.scope != "step"}
-        yield from unread(moved, f"with boundary {self.boundary}")
 
     @property
     def population_scope(self) -> Scope:
@@ -107,19 +91,13 @@ class Quadrant(Intervention):
         threshold = self._threshold(population)
 
         def turn(dials: Dials, batch: TokenBatch, stats: TokenStats) -> Dials:
-            positive_BT, likely_BT = dials.advantages_BT > 0, self._is_likely(self._source(batch, stats), threshold)
-            factor_BT = torch.where(
-                positive_BT,
-                torch.where(likely_BT, self.factor_1, self.factor_2),
-                torch.where(likely_BT, self.factor_4, self.factor_3),
-            )
-            counts_BT = batch.loss_mask_BT & (dials.advantages_BT != 0)
-            return replace(dials, weight_BT=torch.where(counts_BT, dials.weight_BT * factor_BT, dials.weight_BT))
+            likely_BT = self._is_likely(batch, stats, threshold)
+            right_BT = torch.where(likely_BT, self.factor_1, self.factor_2)
+            wrong_BT = torch.where(likely_BT, self.factor_4, self.factor_3)
+            factor_BT = torch.where(dials.advantages_BT > 0, right_BT, wrong_BT)
+            return weighted(dials, batch, factor_BT.masked_fill(dials.advantages_BT == 0, 1.0))
 
         return turn
-
-    def _source(self, batch: TokenBatch, stats: TokenStats) -> TokenStats:
-        return batch.old_stats if self.entropy_source == "old" else stats
 
     def _threshold(self, population: Population) -> float:
         """Least log π of a likely token, for the boundaries that are a number."""
@@ -127,11 +105,13 @@ class Quadrant(Intervention):
             return log(self.boundary_probability) if self.boundary_probability else -inf
         if self.boundary != "batch_quantile":
             return -inf
-        logprobs_N = population.gather(lambda _dials, batch, stats: self._source(batch, stats).logprobs_BT)
+        source = self.entropy_source
+        logprobs_N = population.gather(lambda _dials, batch, stats: statistics_of(source, batch, stats).logprobs_BT)
         below = int(self.boundary_quantile * logprobs_N.numel())
         return float(logprobs_N.sort().values[below]) if below < logprobs_N.numel() else inf
 
-    def _is_likely(self, source: TokenStats, threshold: float) -> Tensor:
+    def _is_likely(self, batch: TokenBatch, stats: TokenStats, threshold: float) -> Tensor:
+        source = statistics_of(self.entropy_source, batch, stats)
         logprobs_BT, entropy_BT = source.logprobs_BT.detach(), source.entropy_BT.detach()
         if self.boundary in ("kappa", "exact"):
             ones_BT = torch.ones_like(logprobs_BT)

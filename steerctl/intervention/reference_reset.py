@@ -9,6 +9,7 @@ from pydantic import Field, NonNegativeInt, PrivateAttr
 from torch import Tensor
 
 from steerctl.intervention import Intervention, Population, Turn
+from steerctl.intervention._reference import reference_logprobs
 from steerctl.intervention._remarks import Surroundings
 from steerctl.types import Dials, Need, Scope, TokenBatch, TokenStats
 
@@ -76,7 +77,5 @@ class ReferenceReset(Intervention):
 
 
 def _k3(_dials: Dials, batch: TokenBatch, stats: TokenStats) -> Tensor:
-    if batch.ref_logprobs_BT is None:
-        raise RuntimeError("this batch has no reference log-probabilities")
-    log_ratio_BT = (batch.ref_logprobs_BT - stats.logprobs_BT).clamp(-20, 20)
+    log_ratio_BT = (reference_logprobs(batch) - stats.logprobs_BT).clamp(-20, 20)
     return log_ratio_BT.expm1() - log_ratio_BT

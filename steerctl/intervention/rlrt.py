@@ -11,9 +11,9 @@ from pydantic import Field, PrivateAttr, field_validator
 from torch import Tensor
 
 from steerctl.intervention import Intervention, Population, Turn
-from steerctl.intervention._remarks import Handle, Surroundings
+from steerctl.intervention._remarks import Handles, Surroundings
 from steerctl.intervention._verdicts import Verdicts, of_rows, remembered
-from steerctl.types import Dials, Need, RolloutGroup, Scope, TokenBatch, TokenStats
+from steerctl.types import Dials, Need, RolloutGroup, TokenBatch, TokenStats
 
 
 class Rlrt(Intervention):
@@ -38,6 +38,8 @@ class Rlrt(Intervention):
 
     kind: Literal["rlrt"] = "rlrt"
     needs: ClassVar[frozenset[Need]] = frozenset({"teacher"})
+    turns: ClassVar[Handles] = frozenset({"advantages"})
+    reads: ClassVar[Handles] = frozenset({"advantages"})
     hint: str = "\n\nThe correct answer is {gold}."
     """What the teacher's prompt has after the last user turn; {gold} is the reference answer (ours)."""
     right_only: bool = True
@@ -55,25 +57,10 @@ class Rlrt(Intervention):
             raise ValueError("hint must contain {gold}, where the reference answer goes")
         return hint
 
-    @property
-    def turns(self) -> frozenset[Handle]:
-        """The advantages."""
-        return frozenset({"advantages"})
-
-    @property
-    def reads(self) -> frozenset[Handle]:
-        """Their sign."""
-        return frozenset({"advantages"})
-
     def remarks(self, around: Surroundings) -> Iterator[str]:  # noqa: ARG002 (one signature)
         """Bounds that leave nothing."""
         if self.weight_min == self.weight_max:
             yield "does nothing with weight_min and weight_max 1, but still costs a pass over the step"
-
-    @property
-    def population_scope(self) -> Scope:
-        """Each token on its own."""
-        return "micro_batch"
 
     def reshape(self, groups: Sequence[RolloutGroup]) -> Sequence[RolloutGroup]:
         """The groups as they are; their verdicts are noted."""

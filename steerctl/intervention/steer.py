@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
-from typing import Annotated, Literal, assert_never
+from typing import Annotated, ClassVar, Literal
 
-import torch
 from pydantic import Field, NonNegativeFloat, model_validator
-from torch import Tensor
 
 from steerctl.entropy.change import Estimator
 from steerctl.intervention import Intervention, Population, Turn, View
-from steerctl.intervention._change import EntropySource, Sign, change_measure, magnitude
-from steerctl.intervention._remarks import CLIP, Handle, Surroundings, denominator_remarks, indicator_remarks, unread
-from steerctl.intervention._weights import Weigh, WeightMapping, binary, exponential, linear
+from steerctl.intervention._change import EntropySource, Sign, change_measure, change_reads, magnitude
+from steerctl.intervention._fields import Fraction
+from steerctl.intervention._remarks import Handles, OnlyWith, Surroundings, denominator_remarks, indicator_remarks
+from steerctl.intervention._weights import WeightMapping, weigher, weighted
 from steerctl.types import Dials, Scope, TokenBatch, TokenStats
-
-Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class Steer(Intervention):
@@ -49,6 +45,7 @@ class Steer(Intervention):
     """
 
     kind: Literal["steer"] = "steer"
+    turns: ClassVar[Handles] = frozenset({"weight"})
     estimator: Estimator = "own_logit"
     """Form of Ω (v4's δ; v1's is squared, the code's released)."""
     mapping: WeightMapping = "exponential"
@@ -57,8 +54,8 @@ class Steer(Intervention):
     """λ_min (v4 §6.1; scripts 0.8)."""
     weight_max: Annotated[float, Field(ge=1)] = 1.0
     """λ_max (v4 and run_exp.sh; run_linear.sh 1.2); exponential exceeds 1 only where sign is asymmetric."""
-    binary_fraction: Fraction = 0.01
-    """Share of tokens that binary damps (ours)."""
+    binary_fraction: Annotated[Fraction, OnlyWith(mapping="binary")] = 0.01
+    """Share of tokens that are damped (ours)."""
     sign: Sign = "both"
     """Which changes count (paper: both)."""
     scope: Scope = "update"
@@ -67,8 +64,8 @@ class Steer(Intervention):
     """Whose entropy: the current policy's (paper), or that of the step's start (the code)."""
     use_clip_indicator: bool = True
     """Ω = 0 where the clip leaves no gradient (v4 Eq. 6; not in the code)."""
-    floor: NonNegativeFloat = 0.0
-    """Least max m of exponential (paper: none; the code 0.02)."""
+    floor: Annotated[NonNegativeFloat, OnlyWith(mapping="exponential")] = 0.0
+    """Least max m (paper: none; the code 0.02)."""
     denominator: Literal["all", "sum_weight"] = "all"
     """all: λ as it is; sum_weight: λ over its mean in `scope`, as if token_mean divided by Σλ (ours)."""
 
@@ -79,41 +76,22 @@ class Steer(Intervention):
         return self
 
     @property
-    def turns(self) -> frozenset[Handle]:
-        """The weights."""
-        return frozenset({"weight"})
-
-    @property
-    def reads(self) -> frozenset[Handle]:
+    def reads(self) -> Handles:
         """The coefficient of the predicted change."""
-        own: frozenset[Handle] = frozenset({"advantages", "weight"})
-        return own | CLIP if self.use_clip_indicator else own
+        return change_reads(use_clip_indicator=self.use_clip_indicator)
 
     def remarks(self, around: Surroundings) -> Iterator[str]:
-        """Weights that are all 1, settings of another mapping, a loss that clips otherwise."""
+        """Weights that are all 1, or never above it, and a loss that clips otherwise."""
         if self.weight_min == 1 and self.weight_max == 1:
             yield "does nothing with weight_min 1 and weight_max 1"
-        if self.mapping == "exponential":
-            never = self.weight_max > 1 and self.sign != "asymmetric"
-            yield from unread(
-                {"weight_max": never}, f"with mapping exponential and sign {self.sign}: no weight exceeds 1"
-            )
-        else:
-            yield from unread({"floor": self.floor > 0}, f"with mapping {self.mapping}")
-        moved = self.binary_fraction != type(self).model_fields["binary_fraction"].default
-        if self.mapping != "binary":
-            yield from unread({"binary_fraction": moved}, f"with mapping {self.mapping}")
-        elif self.binary_fraction == 0:
+        if self.mapping == "exponential" and self.weight_max > 1 and self.sign != "asymmetric":
+            yield f"weight_max plays no part with mapping exponential and sign {self.sign}: no weight exceeds 1"
+        if self.mapping == "binary" and self.binary_fraction == 0:
             yield "damps no token with binary_fraction 0"
         if self.use_clip_indicator:
             yield from indicator_remarks(around, "set use_clip_indicator: false")
         if self.denominator == "sum_weight":
             yield from denominator_remarks(around, "denominator sum_weight")
-
-    @property
-    def population_scope(self) -> Scope:
-        """As set."""
-        return self.scope
 
     def apply(self, dials: Dials, batch: TokenBatch, stats: TokenStats) -> Dials:
         """The dials with λ from this micro-batch alone."""
@@ -130,23 +108,11 @@ class Steer(Intervention):
         measure_N = magnitude(population.gather(change), self.sign)
         if measure_N.numel() == 0:
             return super().apply
-        weigh = self._weigh(measure_N)
+        low, high, floor, fraction = self.weight_min, self.weight_max, self.floor, self.binary_fraction
+        weigh = weigher(self.mapping, measure_N, low=low, high=high, floor=floor, fraction=fraction)
         mean = float(weigh(measure_N).double().mean()) if self.denominator == "sum_weight" else 1.0
 
         def turn(dials: Dials, batch: TokenBatch, stats: TokenStats) -> Dials:
-            lambda_BT = weigh(magnitude(change(dials, batch, stats), self.sign)) / mean
-            lambda_BT = torch.where(batch.loss_mask_BT, lambda_BT, torch.ones_like(lambda_BT))
-            return replace(dials, weight_BT=dials.weight_BT * lambda_BT)
+            return weighted(dials, batch, weigh(magnitude(change(dials, batch, stats), self.sign)) / mean)
 
         return turn
-
-    def _weigh(self, measure_N: Tensor) -> Weigh:
-        match self.mapping:
-            case "exponential":
-                return exponential(measure_N, self.weight_min, self.weight_max, self.floor)
-            case "linear":
-                return linear(measure_N, self.weight_min, self.weight_max)
-            case "binary":
-                return binary(measure_N, self.weight_min, self.weight_max, self.binary_fraction)
-            case _:
-                assert_never(self.mapping)

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from steerctl.entropy.change import clip_indicator
 from steerctl.intervention import Intervention, Population, Turn
-from steerctl.intervention._remarks import CLIP, Handle, Surroundings, unread
+from steerctl.intervention._fields import Fraction
+from steerctl.intervention._remarks import CLIP, Handles, OnlyWith, Surroundings
 from steerctl.intervention._select import token_ids, uniform_draws
 from steerctl.types import Dials, TokenBatch, TokenStats
 
@@ -46,26 +47,18 @@ class StochasticRescue(Intervention):
 
     kind: Literal["stochastic_rescue"] = "stochastic_rescue"
     inert_when_on_policy: ClassVar[bool] = True
+    turns: ClassVar[Handles] = CLIP
+    reads: ClassVar[Handles] = CLIP | {"advantages"}
     rule: Literal["noise", "margin"] = "noise"
     """Who is rescued (paper: noise)."""
-    noise: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    noise: Annotated[float, Field(ge=0, lt=1), OnlyWith(rule="noise")] = 0.2
     """Half width of u (ours); 0 rescues none."""
-    margin: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Of rule margin: width of the band, relative to the edge (ours)."""
-    rescue_probability: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """Of rule margin: chance within the band (ours)."""
+    margin: Annotated[float, Field(ge=0, lt=1), OnlyWith(rule="margin")] = 0.1
+    """Width of the band, relative to the edge (ours)."""
+    rescue_probability: Annotated[Fraction, OnlyWith(rule="margin")] = 0.5
+    """Chance within the band (ours)."""
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
     """Of the draws."""
-
-    @property
-    def turns(self) -> frozenset[Handle]:
-        """The bounds it takes off."""
-        return CLIP
-
-    @property
-    def reads(self) -> frozenset[Handle]:
-        """Who is clipped."""
-        return CLIP | {"advantages"}
 
     @property
     def sets_bounds(self) -> bool:
@@ -73,14 +66,11 @@ class StochasticRescue(Intervention):
         return False
 
     def remarks(self, around: Surroundings) -> Iterator[str]:
-        """No chance, settings of the other rule, or a loss that clips otherwise."""
+        """No chance, or a loss that clips otherwise."""
         if (self.noise if self.rule == "noise" else self.rescue_probability) == 0:
             yield f"rescues no token with rule {self.rule} and a chance of 0"
         elif around.clips != "token":
             yield f"gives clipped tokens back their gradient, as loss ppo_clip clips them; {around.loss} does not"
-        unused = ("margin", "rescue_probability") if self.rule == "noise" else ("noise",)
-        moved = {name: name in self.model_dump(exclude_defaults=True) for name in unused}
-        yield from unread(moved, f"with rule {self.rule}")
 
     def prepare(self, population: Population) -> Turn:
         """The turn with this update's draws."""

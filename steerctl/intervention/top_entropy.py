@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from math import ceil
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
 
 from steerctl.intervention import Intervention, Population, Turn
-from steerctl.intervention._change import EntropySource
-from steerctl.intervention._remarks import Handle, Surroundings, denominator_remarks
+from steerctl.intervention._change import EntropySource, statistics_of
+from steerctl.intervention._remarks import Handles, Surroundings, denominator_remarks
 from steerctl.intervention._select import gather_ordered, largest, scoped, token_ids
+from steerctl.intervention._weights import weighted
 from steerctl.types import Dials, Scope, TokenBatch, TokenStats
 
 
@@ -42,6 +42,7 @@ class TopEntropy(Intervention):
     """
 
     kind: Literal["top_entropy"] = "top_entropy"
+    turns: ClassVar[Handles] = frozenset({"weight"})
     fraction: Annotated[float, Field(ge=0, le=1)] = 0.2
     """Share of tokens that is kept (paper 0.2)."""
     denominator: Literal["selected", "all"] = "selected"
@@ -51,11 +52,6 @@ class TopEntropy(Intervention):
     entropy_source: EntropySource = "live"
     """Whose entropy: the current policy's (released code), or that of the step's start."""
 
-    @property
-    def turns(self) -> frozenset[Handle]:
-        """The weights."""
-        return frozenset({"weight"})
-
     def remarks(self, around: Surroundings) -> Iterator[str]:
         """All tokens or none, or a denominator with another meaning."""
         if self.fraction in (0, 1):
@@ -63,18 +59,13 @@ class TopEntropy(Intervention):
         elif self.denominator == "selected":
             yield from denominator_remarks(around, "denominator selected")
 
-    @property
-    def population_scope(self) -> Scope:
-        """As set."""
-        return self.scope
-
     def prepare(self, population: Population) -> Turn:
         """The turn that keeps the population's top tokens."""
         return scoped(self.scope, population, self._turn)
 
     def _turn(self, population: Population) -> Turn:
         def entropy(_dials: Dials, batch: TokenBatch, stats: TokenStats) -> torch.Tensor:
-            return (stats if self.entropy_source == "live" else batch.old_stats).entropy_BT
+            return statistics_of(self.entropy_source, batch, stats).entropy_BT
 
         gathered = gather_ordered(population, entropy)
         num_tokens = gathered.ids_N.numel()
@@ -83,8 +74,6 @@ class TopEntropy(Intervention):
 
         def turn(dials: Dials, batch: TokenBatch, stats: TokenStats) -> Dials:  # noqa: ARG001 (chosen already)
             kept_BT = torch.isin(token_ids(batch), kept_N)
-            factor_BT = torch.where(kept_BT, weight, 0.0).to(dials.weight_BT.dtype)
-            factor_BT = torch.where(batch.loss_mask_BT, factor_BT, torch.ones_like(factor_BT))
-            return replace(dials, weight_BT=dials.weight_BT * factor_BT)
+            return weighted(dials, batch, torch.where(kept_BT, weight, 0.0))
 
         return turn

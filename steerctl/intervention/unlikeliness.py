@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from steerctl.intervention import Intervention
-from steerctl.intervention._remarks import Handle, Surroundings, group_remarks, uniform_groups_remarks
+from steerctl.intervention._remarks import Handles, Surroundings, group_remarks, uniform_groups_remarks
 from steerctl.types import Rollout, RolloutGroup
 
 
@@ -33,15 +33,11 @@ class Unlikeliness(Intervention):
     """
 
     kind: Literal["unlikeliness"] = "unlikeliness"
+    turns: ClassVar[Handles] = frozenset({"rewards"})
     beta: Annotated[float, Field(ge=0, le=1)] = 0.25
     """β (paper 0.25)."""
     likelihood: Literal["length_mean", "sequence"] = "length_mean"
     """What responses are ranked by."""
-
-    @property
-    def turns(self) -> frozenset[Handle]:
-        """The rewards."""
-        return frozenset({"rewards"})
 
     def remarks(self, around: Surroundings) -> Iterator[str]:
         """No coefficient, or groups it does not see."""

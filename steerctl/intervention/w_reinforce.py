@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import ClassVar, Literal
 
 import torch
-from pydantic import Field, PrivateAttr
+from pydantic import PrivateAttr
 from torch import Tensor
 
 from steerctl.intervention import Intervention, Population, Turn
-from steerctl.intervention._remarks import Handle, Surroundings, denominator_remarks, uniform_groups_remarks
+from steerctl.intervention._fields import Coefficient
+from steerctl.intervention._remarks import Handles, Surroundings, denominator_remarks, uniform_groups_remarks
 from steerctl.intervention._verdicts import Verdicts, of_rows, remembered
 from steerctl.types import Dials, RolloutGroup, Scope, TokenBatch, TokenStats
-
-Coefficient = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class WReinforce(Intervention):
@@ -43,6 +42,7 @@ class WReinforce(Intervention):
     """
 
     kind: Literal["w_reinforce"] = "w_reinforce"
+    replaces: ClassVar[Handles] = frozenset({"advantages", "rewards"})
     positive_coef: Coefficient = 0.1
     """λ (W-REINFORCE 0.1, PSR 1, NSR 0)."""
     negative_coef: Coefficient = 1.0
@@ -52,14 +52,9 @@ class WReinforce(Intervention):
     _verdicts: Verdicts | None = PrivateAttr(default=None)
 
     @property
-    def turns(self) -> frozenset[Handle]:
+    def turns(self) -> Handles:
         """The advantages, and the weights where rows are dropped."""
         return frozenset({"advantages", "weight"}) if self.denominator == "selected" else frozenset({"advantages"})
-
-    @property
-    def replaces(self) -> frozenset[Handle]:
-        """Verdicts alone decide, not rewards."""
-        return frozenset({"advantages", "rewards"})
 
     def remarks(self, around: Surroundings) -> Iterator[str]:
         """Coefficients, denominators and groups that play no part."""

@@ -119,14 +119,15 @@ def states_factors(text: str) -> bool:
 
 
 def _scope(node: ast.ClassDef) -> str:
-    """What `population_scope` returns where that is a word, else the default of `scope`."""
+    """What `population_scope` is or returns where that is a word, else the default of `scope`."""
     for item in node.body:
         if isinstance(item, ast.FunctionDef) and item.name == "population_scope":
             returned = [each.value for each in ast.walk(item) if isinstance(each, ast.Return)]
             words = [each.value for each in returned if isinstance(each, ast.Constant)]
             if len(words) == len(returned) == 1:
                 return str(words[0])
-    return str(dict(_defaults(node)).get("scope", "-"))
+    defaults = dict(_defaults(node))
+    return str(defaults.get("population_scope", defaults.get("scope", "-")))
 
 
 def _denominator(node: ast.ClassDef) -> str:

@@ -1,13 +1,13 @@
 """Interventions, loss and the rest of the experiment together: what does nothing, and what undoes something else.
 
-What each plug-in needs and does it declares itself (`remarks`, `turns`, `replaces`, `reads`; a loss's `clips`); here
-declarations are only compared.
+What each plug-in needs and does it declares itself (`remarks`, `turns`, `replaces`, `reads`, and `OnlyWith` on its
+settings; a loss's `clips`); here declarations are only compared.
 """
 
 from __future__ import annotations
 
 from steerctl.intervention import Intervention
-from steerctl.intervention._remarks import CLIP, Surroundings
+from steerctl.intervention._remarks import CLIP, Surroundings, unread
 from steerctl.loss import Surrogate
 from steerctl.spec.experiment import ExperimentSpec
 from steerctl.spec.finding import Finding, Findings
@@ -28,7 +28,7 @@ def inert_interventions(spec: ExperimentSpec, machine: Machine | None) -> Findin
                 f"{each.kind} does nothing with optim.updates_per_step 1: it needs a ratio away from 1, and on"
                 " the only update after sampling the ratio is exactly 1; take 2 or more updates per step",
             )
-        for text in each.remarks(around):
+        for text in (*each.remarks(around), *unread(each)):
             yield Finding("warning", path, f"{each.kind}: {text}")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from steerctl.intervention._remarks import meaning
 from steerctl.plugins import registry
 from steerctl.spec.cards import ROOMS, Card, cards
 from steerctl.spec.effects import MeasuredEffect, read_effects
@@ -156,8 +157,8 @@ def _table(path: str, model: type[BaseModel]) -> Iterator[str]:
     for name, field in rows:
         key = f"{path}.{name}" if path else name
         models = [*Cursor(_annotation(field)).models.values()]
-        meaning = " ".join((field.description or "").split()) or (_summary(models[0]) if len(models) == 1 else "")
-        yield f"| `{key}` | {_cell(type_words(field))} | {_cell(default_words(field))} | {_cell(meaning)} |"
+        text = meaning(field) or (_summary(models[0]) if len(models) == 1 else "")
+        yield f"| `{key}` | {_cell(type_words(field))} | {_cell(default_words(field))} | {_cell(text)} |"
 
 
 def _cell(text: str) -> str:

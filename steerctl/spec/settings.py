@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
+from steerctl.intervention._remarks import meaning
 from steerctl.plugins import registry
 from steerctl.spec.shape import Cursor, literals
 
@@ -36,7 +37,7 @@ def setting_rows(room: str, kind: str) -> list[SettingRow]:
             name,
             type_words(field).replace("`", ""),
             default_words(field).replace("`", ""),
-            " ".join((field.description or "").split()),
+            meaning(field),
         )
         for name, field in fields.items()
         if name != "kind"

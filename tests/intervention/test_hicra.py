@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from steerctl.errors import DataError
 from steerctl.intervention._grams import fingerprints, inside, mined, read_grams
-from steerctl.intervention._remarks import Surroundings
+from steerctl.intervention._remarks import Surroundings, unread
 from steerctl.intervention.hicra import Hicra
 from tests.batches import make_case
 from tests.intervention.populations import (
@@ -195,5 +195,7 @@ def test_remarks():
     around = Surroundings(100, 4, 8, "token_mean", "ppo_clip", "token", dynamic_sampling=False)
     assert list(Hicra().remarks(around)) == list(Hicra(grams_file="grams.json").remarks(around)) == []
     assert "alpha 0" in next(Hicra(alpha=0.0).remarks(around))
-    assert "gram_max plays no part" in next(Hicra(grams_file="grams.json", gram_max=7).remarks(around))
-    assert "tokenizer_file plays no part" in next(Hicra(tokenizer_file="tokenizer.json").remarks(around))
+    assert list(unread(Hicra(grams_file="grams.json", gram_max=7))) == [
+        "gram_max plays no part with grams_file grams.json"
+    ]
+    assert list(unread(Hicra(tokenizer_file="tokenizer.json"))) == ["tokenizer_file plays no part without grams_file"]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from steerctl.intervention._remarks import Surroundings
+from steerctl.intervention._remarks import Surroundings, unread
 from steerctl.intervention.outcome_exploration import OutcomeExploration
 from tests.batches import make_case
 from tests.intervention.populations import (
@@ -139,4 +139,4 @@ def test_remarks():
     assert all(list(OutcomeExploration(bonus=bonus).remarks(around)) == [] for bonus in BONUSES)
     assert "coef 0" in next(OutcomeExploration(coef=0.0).remarks(around))
     assert "nothing to compare" in next(OutcomeExploration(bonus="batch").remarks(replace(around, group_size=1)))
-    assert "baseline plays no part" in next(OutcomeExploration(bonus="ucb", baseline=0.2).remarks(around))
+    assert list(unread(OutcomeExploration(bonus="ucb", baseline=0.2))) == ["baseline plays no part with bonus ucb"]

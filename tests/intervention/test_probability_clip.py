@@ -9,7 +9,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from steerctl.intervention._remarks import Surroundings
+from steerctl.intervention._remarks import Surroundings, unread
 from steerctl.intervention.clip_higher import ClipHigher
 from steerctl.intervention.probability_clip import ProbabilityClip
 from tests.batches import make_case
@@ -168,5 +168,5 @@ def test_remarks():
     around = Surroundings(100, 4, 8, "token_mean", "ppo_clip", "token", dynamic_sampling=False)
     assert list(ProbabilityClip().remarks(around)) == []
     assert "over after total_steps 10, the run has 100" in next(OSCILLATING.remarks(around))
-    assert "min_fraction plays no part" in next(ProbabilityClip(min_fraction=0.3).remarks(around))
-    assert "total_steps plays no part" in next(ProbabilityClip(schedule="constant", total_steps=7).remarks(around))
+    assert "min_fraction plays no part with schedule increase_decrease" in unread(ProbabilityClip(min_fraction=0.3))
+    assert "total_steps plays no part" in next(unread(ProbabilityClip(schedule="constant", total_steps=7)))

@@ -87,6 +87,13 @@ def test_a_fixed_scope_is_read_from_the_property(tmp_path: Path) -> None:
     assert (card.scope, card.denominator, card.source, card.idea) == ("step", "all", "", "x")
 
 
+def test_a_fixed_scope_may_be_a_class_variable(tmp_path: Path) -> None:
+    own = '    kind: str = "mine"\n    population_scope: ClassVar[str] = "step"\n'
+    card = card_of(tmp_path, f'class Mine:\n    """x"""\n{own}')
+    assert card is not None
+    assert card.scope == "step"
+
+
 def test_a_file_without_the_kind_or_without_sense(tmp_path: Path) -> None:
     assert card_of(tmp_path, "x = 1\n") is None
     with pytest.raises(UserError, match=r"mine\.py: cannot be read"):
