@@ -3,10 +3,10 @@
 Written against vLLM 0.32 (`distributed/weight_transfer/nccl_engine.py`, `ipc_engine.py`, `packed_tensor.py`); both need
 GPUs and have not been run on one.
 
-Departures from vLLM's trainer side: (1) one /update_weights call per bucket, not one for all parameters (nccl),
-so that parameters are gathered from ZeRO-3 once, with no list of them beforehand; the server makes exactly one
-broadcast of each announcement, because a bucket never exceeds its buffer. (2) Every bucket ends with an agreement of all
-ranks, so a failure stops all of them instead of leaving some in a collective.
+Departures from vLLM's trainer side: (1) one /update_weights call per bucket, not one for all parameters (nccl), so
+that parameters are gathered from ZeRO-3 once, with no list of them beforehand; the server makes exactly one broadcast
+of each announcement, because a bucket never exceeds its buffer. (2) Every bucket ends with an agreement of all ranks,
+so a failure stops all of them instead of leaving some in a collective.
 """
 
 from __future__ import annotations
