@@ -5,7 +5,10 @@ What only a GPU can show (NCCL, CUDA IPC, memory given back by sleeping) is not 
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -13,11 +16,7 @@ import pytest
 import torch
 
 from steerctl.engine.embedded import LocalGenerator
-from steerctl.engine.environment import prepare_single
-from steerctl.engine.export import export_model
-from steerctl.engine.master import MasterState
 from steerctl.engine.models import eos_ids, load_model, load_tokenizer, resolve
-from steerctl.engine.policy import DeepSpeedPolicy
 from steerctl.engine.vllm.command import ServerSettings
 from steerctl.engine.vllm.generator import ServedGenerator, find_tie
 from steerctl.engine.vllm.planes import NcclPlane
@@ -25,7 +24,7 @@ from steerctl.engine.vllm.transfer import DirectPush
 from steerctl.engine.vllm.update import hold, release, sleep
 from steerctl.engine.vllm.wire import Connection
 from steerctl.errors import EngineError, SpecError
-from steerctl.spec.experiment import EngineSpec, OptimSpec, PolicySpec
+from steerctl.spec.experiment import PolicySpec
 from tests.engine.vllm import gloo_backend
 from tests.engine.vllm.served import SAMPLING, TOLERANCE, Trainer, open_generator, questions, same
 
@@ -49,15 +48,8 @@ class GlooPlane(NcclPlane):
 def exported(tmp_path_factory) -> PolicySpec:
     """What `checkpoint.export` writes at the end of a run: a policy under ZeRO-3, moved away from where it began."""
     folder = tmp_path_factory.mktemp("export")
-    prepare_single()
-    policy = DeepSpeedPolicy(PolicySpec(), OptimSpec(), EngineSpec(device="cpu"), temperature=1.0, seed=1)
-    generator = torch.Generator().manual_seed(5)
-    state = MasterState(policy)
-    for name in state.parameters:
-        value = state.read(name).detach()
-        state.write(name, value + 0.02 * torch.randn(value.shape, generator=generator))
-    export_model(policy, load_tokenizer(PolicySpec()), folder)
-    policy.close()
+    command = [sys.executable, str(Path(__file__).with_name("export_worker.py")), str(folder)]
+    subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
     return PolicySpec(model=str(folder))
 
 
