@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from torch.nn import functional
 
 _ROOT = Path(__file__).resolve().parents[1]
 
@@ -15,10 +16,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _own_environment() -> Iterator[None]:
-    """An engine in this process tells the environment that it is a rank; commands of the next file must not read it."""
-    before = dict(os.environ)
+def _no_engine_left_behind() -> Iterator[None]:
+    """What an engine in this process changes for good: the environment (it is a rank) and torch's own `linear`."""
+    before, linear = dict(os.environ), functional.linear
     yield
+    functional.linear = linear
     os.environ.clear()
     os.environ.update(before)
 

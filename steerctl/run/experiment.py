@@ -81,6 +81,7 @@ def _lead(request: TrainRequest, loaded: LoadedSpec, findings: Sequence[Finding]
     """The first rank: everything that the user sees and everything that is written."""
     spec, saved, folder, reporter = loaded.spec, _saved_rollouts(request), None, Everyone([shown])
     notes = [f"{finding.level}: {finding.path}: {finding.text}" for finding in findings]
+    shown.note(f"{spec.name}: loading the policy, the problems and the engines")
     for note in notes:
         shown.note(note)
     with together(listen=False):

@@ -125,6 +125,6 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_note(undisturbed, tmp_path):
     done = train("--resume", run, "steps=7", "--quiet")
     assert (done.returncode, done.stderr) == (0, "")
     damaged = "step_000006 (policy/state-00001.safetensors has changed)"
-    assert done.stdout.splitlines()[0] == f"warning: damaged checkpoint: {damaged}; going on from step 4"
+    assert f"warning: damaged checkpoint: {damaged}; going on from step 4" in done.stdout.splitlines()
     assert metrics(run)[:7] == metrics(reference)
     assert [line["step"] for line in metrics(run)] == [0, 1, 2, 3, 4, 5, 6, 7]
