@@ -4,6 +4,8 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
+# Bytecode of what is imported is kept even where the shell says not to: without it every process compiles torch anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 PYTHON ?= python3
 # pytest's worker processes; engine tests start processes of their own.

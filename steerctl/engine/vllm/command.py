@@ -84,6 +84,8 @@ class ServerSettings:
                 "VLLM_CPU_KVCACHE_SPACE": str(spec.cpu_kvcache_gib),
                 "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # else it takes every core for itself
                 "OMP_NUM_THREADS": str(spec.cpu_threads),
+                # Its few compiled helpers need a C++ compiler and an installation path without spaces.
+                "TORCHDYNAMO_DISABLE": "1",
             }
         elif spec.devices:
             first = index * spec.tensor_parallel
