@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from steerctl.cli._write import TREND, clock, sparkline, write
+from steerctl.run.reporter import LOADING
 
 if TYPE_CHECKING:
     from steerctl.run.reporter import Reporter
@@ -57,6 +58,8 @@ SHOWN = (
     Shown("length", "response/length/mean", "{:.1f}"),
     Shown("tokens/s", "throughput/tokens/per_second", "{:,.0f}"),
 )
+
+SAID_AT_ONCE = "loading the policy, the problems and the engines"
 
 
 def display(*, quiet: bool = False, console: Console | None = None) -> Reporter:
@@ -107,6 +110,11 @@ class Plain(Quiet):
         self._pace = Pace(first_step, steps)
         self.note(f"{title(spec)}; steps {first_step} to {steps}; {run_path}")
 
+    def phase(self, step: int, name: str, done: int, total: int) -> None:  # noqa: ARG002 (Reporter)
+        """That loading began; the rest is in the step's line."""
+        if name == LOADING:
+            self.note(SAID_AT_ONCE)
+
     def step(self, step: int, metrics: Mapping[str, float]) -> None:
         """The step's line."""
         self._pace.passed(step)
@@ -129,6 +137,8 @@ class LivePanel(Quiet):
 
     def phase(self, step: int, name: str, done: int, total: int) -> None:
         """Show what the step is at."""
+        if name == LOADING:
+            self.note(SAID_AT_ONCE)
         self._panel.phase = (step, name, done, total)
 
     def step(self, step: int, metrics: Mapping[str, float]) -> None:

@@ -79,7 +79,11 @@ class MasterState:
                 state["step"] = torch.zeros((), dtype=torch.float32, device=owner.device if fused else "cpu")
                 state["exp_avg"] = torch.zeros_like(owner, memory_format=torch.preserve_format)
                 state["exp_avg_sq"] = torch.zeros_like(owner, memory_format=torch.preserve_format)
-        link = getattr(self._policy.engine.optimizer, "_lazy_init_hp_params_optimizer_state", None)
+        wrapper = self._policy.engine.optimizer
+        if hasattr(wrapper, "_hp_optimizer_states_linked"):
+            # A gradient taken before the first step made DeepSpeed link the empty state, and it links only once.
+            wrapper._hp_optimizer_states_linked = False  # noqa: SLF001 (DeepSpeed has no public way)
+        link = getattr(wrapper, "_lazy_init_hp_params_optimizer_state", None)
         if link is not None:
             link()
 

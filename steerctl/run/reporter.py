@@ -8,11 +8,14 @@ from typing import Protocol
 
 from steerctl.spec.experiment import ExperimentSpec
 
+LOADING = "load"
+"""The phase of step 0 before `start`: policy, problems and engines are being loaded, which takes seconds to minutes."""
+
 
 class Reporter(Protocol):
-    """Told in this order: start, then per step any number of phases and one step, notes at any time, finish, close.
+    """Told in this order: the phase LOADING, start, then per step any number of phases and one step, finish, close.
 
-    A reporter never raises and never stops a run. Only the first rank has one that shows anything.
+    Notes come at any time. A reporter never raises and never stops a run. Only the first rank has one that shows.
     """
 
     def start(self, spec: ExperimentSpec, run_path: Path, first_step: int, steps: int) -> None:
