@@ -60,6 +60,15 @@ def test_a_runs_own_rollouts_give_that_run_again_bit_for_bit_also_when_resumed(s
     assert_equal_runs(run, sampled[1])
 
 
+def test_two_ranks_replay_what_one_sampled(sampled, tmp_path) -> None:
+    done = replay(sampled, tmp_path, "steps=2", "engine.ranks=2", "validate_every=0")
+    assert done.returncode == 0, done.stderr
+    found, expected = metrics(tmp_path / "runs" / "small"), metrics(sampled[1])[1:3]
+    assert [line["step"] for line in found] == [1, 2]
+    for key in ("reward/mean", "policy/entropy/mean", "optim/grad_norm/mean"):
+        assert [line[key] for line in found] == pytest.approx([line[key] for line in expected], rel=1e-4), key
+
+
 def test_a_resumed_run_goes_on_with_what_it_began_with(tmp_path) -> None:
     begun = {"from_rollouts": str(tmp_path)}
     assert replayed_before(begun, None) == replayed_before(begun, tmp_path) == tmp_path

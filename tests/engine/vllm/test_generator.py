@@ -89,11 +89,11 @@ def test_a_port_that_is_taken_is_not_the_end(served) -> None:
     assert "ddress already in use" in (served._logs / "server-0.log").read_text()
 
 
-def test_the_key_is_not_on_the_command_line(served) -> None:
-    (endpoint,) = served.endpoints
+def test_the_key_is_neither_on_the_command_line_nor_in_the_log(pushed) -> None:
+    (endpoint,) = pushed.endpoints
     said = [p.read_bytes().decode() for p in (server_module.Path("/proc")).glob("[0-9]*/cmdline") if os.access(p, 4)]
     assert any("vllm.entrypoints.openai.api_server" in each for each in said)
-    assert not any(endpoint.key in each for each in said)
+    assert not any(endpoint.key in each for each in [*said, (pushed._logs / "server-0.log").read_text()])
 
 
 def test_log_probabilities_are_the_trainers_at_the_sampling_temperature(pushed, trainer, requests) -> None:
