@@ -19,7 +19,7 @@ PROBE := import urllib.request; urllib.request.urlopen("$(TORCH_CPU_INDEX)/torch
 # Relative, so that a clone may lie in a path with spaces.
 BIN := .venv/bin
 
-.PHONY: help quickstart quickstart-grpo quickstart-steer test check tiny-policy docs golden lock clean-env
+.PHONY: help quickstart quickstart-grpo quickstart-steer test check tiny-policy docs fig3 golden lock clean-env
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -52,6 +52,9 @@ tiny-policy: .venv/dev.stamp  ## rebuild the embedded policy, bit for bit
 docs: .venv/dev.stamp  ## write the generated pages: docs/config.md, docs/interventions.md, docs/metrics.md
 	@$(BIN)/python -m steerctl schema --markdown docs
 	@$(BIN)/python -m steerctl.metrics.catalogue
+
+fig3: .venv/dev.stamp  ## the paper's Figure 3: the surface of δ over probability and entropy
+	@$(BIN)/python experiments/figures/fig3.py
 
 golden: .venv/dev.stamp  ## rewrite the snapshots of the JSON Schema and of the command line's help
 	@$(BIN)/python tests/golden/write_snapshots.py

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         Request,
         Rollout,
         Sampling,
+        Statistic,
         TokenBatch,
         TokenStats,
         Verdict,
@@ -74,8 +75,19 @@ class Policy(MeasuredPolicy, Protocol):
     def product(self, left: Gradient, right: Gradient) -> float:
         """Their inner product over all parameters, alike on every rank. Collective."""
 
-    def slopes(self, direction: Gradient, batches: Sequence[TokenBatch]) -> list[Tensor]:
-        """Derivative of each log π(target) [B, T] along `direction`, weights left as they are. Collective."""
+    def slopes(
+        self, direction: Gradient, batches: Sequence[TokenBatch], *, of: Statistic = "logprobs", back: float = 0.0
+    ) -> list[Tensor]:
+        """Derivative of each log π(target), or entropy, [B, T] along `direction`, weights left as they are. Collective.
+
+        back  taken at the weights less this much of `direction`: 1 where that is what the last update changed
+        """
+
+    def mark(self) -> Gradient:
+        """The float32 weights as they are now, copied."""
+
+    def moved(self, mark: Gradient) -> Gradient:
+        """How far the weights have come since `mark`, which is spent."""
 
     @property
     def learning_rate(self) -> float:

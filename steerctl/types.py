@@ -19,6 +19,8 @@ Finish = Literal["stop", "length"]
 Status = Literal["ok", "no_answer", "too_long", "timeout", "error"]
 Scope = Literal["micro_batch", "update", "step"]
 Need = Literal["entropy_grad", "reference", "teacher"]
+Statistic = Literal["logprobs", "entropy"]
+"""Of `TokenStats`, those a derivative may be asked of."""
 Gradient: TypeAlias = "tuple[Tensor, ...]"
 """A gradient over all parameters as the policy holds it: opaque; only the policy that gave it can read it."""
 

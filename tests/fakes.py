@@ -82,16 +82,23 @@ class FakePolicy:
     def product(self, left, right):
         return float((left[0] * right[0]).sum())
 
-    def slopes(self, direction, batches):
+    def slopes(self, direction, batches, *, of="logprobs", back=0.0):
         self.calls.append("slopes")
         found = []
         for batch in batches:
 
-            def logprobs(table, batch=batch):
-                return self._stats(table, batch).logprobs_BT
+            def statistic(table, batch=batch):
+                return getattr(self._stats(table, batch), f"{of}_BT")
 
-            found.append(torch.func.jvp(logprobs, (self.table.detach(),), direction)[1])
+            start = self.table.detach() - back * direction[0]
+            found.append(torch.func.jvp(statistic, (start,), direction)[1])
         return found
+
+    def mark(self):
+        return (self.table.detach().clone(),)
+
+    def moved(self, mark):
+        return (self.table.detach() - mark[0],)
 
     @property
     def learning_rate(self):

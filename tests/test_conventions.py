@@ -25,9 +25,11 @@ BLOCKS = (ast.For, ast.While, ast.Try, ast.Match)
 
 TESTED_ELSEWHERE = {
     "__main__.py": "one call of cli.main; every test in tests/cli goes through it",
+    "analysis/columns.py": "data only; tests/analysis/test_table.py: every column is written",
     "cli/train.py": "tests/cli/test_main.py: what a user sees; the command itself is one call of run/experiment.py",
     "engine/export.py": "tests/engine/test_policy.py: exported models load, with equal weights",
     "engine/master.py": "tests/engine/test_policy.py and test_checkpoint.py",
+    "engine/plain.py": "tests/run/test_analyze.py: derivatives beside a ZeRO-3 engine",
     "engine/probe_zero3.py": "tests/engine/test_probes.py: run in a process of its own",
     "engine/quiet.py": "tests/run/test_faults.py: nothing but our one line on standard error",
     "engine/rank_main.py": "tests/engine/test_launch.py",
@@ -47,6 +49,8 @@ TESTED_ELSEWHERE = {
     "run/statistics.py": "tests/run/test_step.py",
     "run/train.py": "tests/run/test_resume.py, test_faults.py, test_ranks.py: whole runs",
     "run/asides.py": "tests/run/test_every_kind.py: branches and the teacher in a real step",
+    "run/laboratory.py": "tests/run/test_analyze.py",
+    "spec/analysis.py": "tests/spec/test_checks.py",
     "spec/branching.py": "tests/rollout/test_branch.py",
     "types.py": "data only",
     "errors.py": "tests/cli/test_main.py: the exit code of each branch",

@@ -20,7 +20,7 @@ import typer
 from steerctl import __version__
 from steerctl.errors import SteerctlError
 
-ORDER = ("train", "rollout", "check", "doctor", "schema", "runs")
+ORDER = ("train", "rollout", "analyze", "check", "doctor", "schema", "runs")
 INTERRUPTED = 130
 
 HELP = """\

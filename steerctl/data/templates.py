@@ -34,6 +34,9 @@ class Tokenizer(Protocol):
     def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
         """The token ids of a text."""
 
+    def decode(self, token_ids: list[int]) -> str:
+        """The text of some token ids."""
+
 
 def ask(messages: Sequence[Message], template: TemplateName) -> tuple[Message, ...]:
     r"""The chat turns with the template's instruction around the last user turn; `plain` leaves them as they are.

@@ -20,7 +20,7 @@ from steerctl.engine.settings import check_offload, deepspeed_settings, effectiv
 from steerctl.errors import NonFiniteError, SpecError
 from steerctl.spec.experiment import EngineSpec, OptimSpec, PolicySpec
 from steerctl.tensors import scatter_rows
-from steerctl.types import Gradient, Need, OptimizerReport, TokenBatch, TokenStats
+from steerctl.types import Gradient, Need, OptimizerReport, Statistic, TokenBatch, TokenStats
 
 
 class DeepSpeedPolicy(TorchRanks):
@@ -143,26 +143,39 @@ class DeepSpeedPolicy(TorchRanks):
         gradients.require_finite(total)
         return total
 
-    def slopes(self, direction: Gradient, batches: Sequence[TokenBatch]) -> list[Tensor]:
-        """Derivative of each log π(target) [B, T] along `direction`, by a central difference of the weights.
+    def slopes(
+        self, direction: Gradient, batches: Sequence[TokenBatch], *, of: Statistic = "logprobs", back: float = 0.0
+    ) -> list[Tensor]:
+        """Derivative of each log π(target), or entropy, along `direction`, by a central difference of the weights.
+
+        back  it is taken at the weights less this much of `direction`: 1 where that is what the last update changed
 
         Raises SpecError for bfloat16 weights, in which so small a step is lost.
         """
         if self.policy_spec.dtype != "float32":
-            raise SpecError("estimator influence needs policy.dtype float32: its step is lost in bfloat16 weights")
+            raise SpecError("a derivative along the weights needs policy.dtype float32: its step is lost in bfloat16")
         own = tuple(tensor.detach() for tensor in self._owned)
         length = self.product(direction, direction)
         if length == 0:
             return [torch.zeros_like(batch.advantages_BT) for batch in batches]
         step = gradients.RELATIVE_STEP * math.sqrt(self.product(own, own) / length)
         with gradients.displaced(self._owned, self.engine.optimizer) as move:
-            move(direction, step)
-            ahead = [self.measure(batch).logprobs_BT for batch in batches]
-            move(direction, -step)
+            move(direction, step - back)
+            ahead = [getattr(self.measure(batch), f"{of}_BT") for batch in batches]
+            move(direction, -step - back)
             return [
-                (front - self.measure(batch).logprobs_BT) / (2 * step)
+                (front - getattr(self.measure(batch), f"{of}_BT")) / (2 * step)
                 for front, batch in zip(ahead, batches, strict=True)
             ]
+
+    def mark(self) -> Gradient:
+        """The float32 weights as they are now: a copy of what this rank owns."""
+        return tuple(tensor.detach().clone() for tensor in self._owned)
+
+    @torch.no_grad()
+    def moved(self, mark: Gradient) -> Gradient:
+        """How far the weights have come since `mark`, which is spent."""
+        return tuple(torch.sub(tensor, start, out=start) for tensor, start in zip(self._owned, mark, strict=True))
 
     @property
     def learning_rate(self) -> float:

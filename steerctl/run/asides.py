@@ -1,13 +1,15 @@
-"""What a run has only if the experiment asks for it: branching responses, a teacher that knows the answers."""
+"""What a run has only if the experiment asks for it: branching responses, a teacher with the answers, a probe."""
 
 from __future__ import annotations
 
 from steerctl.data.templates import Tokenizer, render
 from steerctl.data.tokenise import PreparedProblems
 from steerctl.intervention.rlrt import Rlrt
-from steerctl.protocols import Generator, MeasuredPolicy
+from steerctl.protocols import Generator, MeasuredPolicy, Policy
 from steerctl.rollout.branch import BranchingGenerator
 from steerctl.rollout.teacher import Teacher
+from steerctl.run.probe import NoProbe, Probe, TokenProbe
+from steerctl.run.timing import Clock
 from steerctl.spec.experiment import ExperimentSpec
 from steerctl.types import Message, Problem
 
@@ -30,6 +32,17 @@ def teacher(spec: ExperimentSpec, problems: PreparedProblems, tokenizer: Tokeniz
         return None
     hinted = {problem.id: render(with_hint(problem, hints[0]), tokenizer) for problem in problems.problems}
     return Teacher(hinted, spec.engine.micro_batch_tokens, device)
+
+
+def probe(spec: ExperimentSpec, policy: Policy, clock: Clock) -> Probe:
+    """What looks at some updates' tokens; policy: without a clock of its own."""
+    if spec.analysis.probe is None:
+        return NoProbe()
+    return TokenProbe(
+        spec.analysis.probe, policy, spec.algorithm.loss, clock, seed=spec.seed,
+        updates_per_step=spec.optim.updates_per_step, token_budget=spec.engine.micro_batch_tokens,
+        alike=spec.policy.dtype != "float32",
+    )  # fmt: skip
 
 
 def with_hint(problem: Problem, hint: str) -> tuple[Message, ...]:

@@ -23,11 +23,11 @@ from steerctl.reward.shape import shaped_rewards
 from steerctl.rollout.ahead import SamplingAhead
 from steerctl.rollout.collect import Collector, GroupSource, Shape
 from steerctl.rollout.replay import NoGenerator
-from steerctl.run.asides import branching, teacher
+from steerctl.run.asides import branching, probe, teacher
 from steerctl.run.colocate import RestAfter
 from steerctl.run.parity import Parity
 from steerctl.run.progress import SamplingProgress
-from steerctl.run.replay import open_replay, vocabulary_of
+from steerctl.run.replay import open_replay, open_steps, vocabulary_of
 from steerctl.run.reporter import Reporter
 from steerctl.run.step import Parts
 from steerctl.run.timing import Clock, TimedGenerator, TimedPolicy, TimedVerifier
@@ -59,6 +59,10 @@ class Session:
     dropped: Mapping[str, int]
     num_problems: int
 
+    def text(self, token: int) -> str:
+        """A token decoded alone."""
+        return self.tokenizer.decode([token])
+
     def close(self) -> None:
         """Free generator, verifier and policy."""
         self.parts.generator.close()
@@ -66,11 +70,18 @@ class Session:
         self.policy.close()
 
 
-def build(spec: ExperimentSpec, reporter: Reporter, logs: Path | None = None, saved: Path | None = None) -> Session:
+def build(
+    spec: ExperimentSpec,
+    reporter: Reporter,
+    logs: Path | None = None,
+    saved: Path | None = None,
+    steps: Sequence[int] | None = None,
+) -> Session:
     """Load data, tokenizer, policy and generator; collective over the ranks. Cheap mistakes are found first.
 
     logs: folder for the logs of servers; None on every rank but the first.
     saved: rollouts to replay (a file or a run folder); then only validation samples, and without it nothing does.
+    steps: of that run, which to do again under their own numbers; None: its rollouts from the first on.
     """
     clock = Clock()
     tokenizer = load_tokenizer(spec.policy)
@@ -92,12 +103,8 @@ def build(spec: ExperimentSpec, reporter: Reporter, logs: Path | None = None, sa
     timed = TimedPolicy(policy, clock)
     drawn = branching(spec, generator, timed, tokenizer, str(policy.device))
     collector = group_collector(spec, train, drawn, TimedVerifier(verifier, clock), timed)
-    if saved is not None:
-        source: GroupSource = open_replay(saved, spec, collector, vocabulary_of(policy), clock)
-    else:
-        source = _sampling_source(spec, collector, sampler, clock)
     parts = Parts(
-        collector=source,
+        collector=_source(spec, collector, sampler, clock, vocabulary_of(policy), saved=saved, steps=steps),
         policy=timed,
         generator=generator,
         advantage=spec.algorithm.advantage,
@@ -111,14 +118,32 @@ def build(spec: ExperimentSpec, reporter: Reporter, logs: Path | None = None, sa
         entropy_after_every=spec.log.entropy_after_every,
         correction=spec.rollout.correction,
         teacher=teacher(spec, train, tokenizer, str(policy.device)),
+        probe=probe(spec, policy, clock),
     )
     # Validation has its own line in the timings, so its sampling and judging go past the clock.
     validation = _validation(spec, tokenizer, replace(collector, generator=sampler, verifier=verifier, ranks=policy))
-    parity = parity_check(spec, sampler, policy, policy.device, train)
     return Session(
-        spec, parts, policy, tokenizer, validation, verifier, parity, clock, progress, train.dropped,
-        num_problems=len(train.problems),
+        spec, parts, policy, tokenizer, validation, verifier, parity_check(spec, sampler, policy, policy.device, train),
+        clock, progress, train.dropped, num_problems=len(train.problems),
     )  # fmt: skip
+
+
+def _source(
+    spec: ExperimentSpec,
+    collector: Collector,
+    sampler: Generator,
+    clock: Clock,
+    vocabulary: int,
+    *,
+    saved: Path | None,
+    steps: Sequence[int] | None,
+) -> GroupSource:
+    """Sampling, saved rollouts from the first on, or some steps of a run under their own numbers."""
+    if saved is None:
+        return _sampling_source(spec, collector, sampler, clock)
+    if steps is None:
+        return open_replay(saved, spec, collector, vocabulary, clock)
+    return open_steps(saved, steps, spec, collector, vocabulary)
 
 
 def _sampling_source(spec: ExperimentSpec, collector: Collector, sampler: Generator, clock: Clock) -> GroupSource:

@@ -17,7 +17,7 @@ from steerctl.run.ending import Outlook, closing_error, stopped
 from steerctl.run.interrupt import breaking_off
 from steerctl.run.log_sink import LogSink
 from steerctl.run.replay import replayed_before, require_apart
-from steerctl.run.reporter import Everyone, Reporter
+from steerctl.run.reporter import LOADING, Everyone, Reporter
 from steerctl.run.train import train
 from steerctl.run.wandb_sink import WandbSink
 from steerctl.spec.checks import require_ready
@@ -29,7 +29,7 @@ from steerctl.store.environment import describe_environment
 from steerctl.store.folder import RunFolder
 from steerctl.store.record import SERVERS, RunRecord
 
-RESUMABLE = frozenset({"steps", "engine", "checkpoint", "log", "validate_every"})
+RESUMABLE = frozenset({"steps", "engine", "checkpoint", "log", "analysis", "validate_every"})
 """What may change when a run is resumed: nothing that the finished steps depended on."""
 
 
@@ -81,7 +81,7 @@ def _lead(request: TrainRequest, loaded: LoadedSpec, findings: Sequence[Finding]
     """The first rank: everything that the user sees and everything that is written."""
     spec, saved, folder, reporter = loaded.spec, _saved_rollouts(request), None, Everyone([shown])
     notes = [f"{finding.level}: {finding.path}: {finding.text}" for finding in findings]
-    shown.note(f"{spec.name}: loading the policy, the problems and the engines")
+    shown.phase(0, LOADING, 0, 0)
     for note in notes:
         shown.note(note)
     with together(listen=False):

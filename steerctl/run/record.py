@@ -11,6 +11,7 @@ from torch import Tensor
 from steerctl.loss import Surrogate
 from steerctl.metrics.groups import group_tally
 from steerctl.metrics.mismatch import mismatch_tally, staleness_tally
+from steerctl.metrics.probe import probe_tally
 from steerctl.metrics.tally import Tally
 from steerctl.metrics.tokens import optimizer_tally, state_tally, update_tally
 from steerctl.protocols import Ranks
@@ -32,6 +33,7 @@ def step_metrics(outcome: StepOutcome, surrogate: Surrogate, ranks: Ranks) -> di
         tallies.append(group_tally(outcome.groups, replaced=outcome.collected.replaced))
         tallies.append(staleness_tally(outcome.groups, outcome.step))
         tallies += [optimizer_tally(report) for report in outcome.reports]
+        tallies += [probe_tally(tokens) for tokens in outcome.probed]
     return Tally.merged(tallies).over_ranks(ranks.all_gather).finish()
 
 

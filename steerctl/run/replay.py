@@ -51,6 +51,33 @@ def open_replay(path: Path, spec: ExperimentSpec, collector: Collector, vocabula
     )
 
 
+def open_steps(run: Path, steps: Sequence[int], spec: ExperimentSpec, collector: Collector, vocabulary: int) -> Replay:
+    """Some steps of a stored run under their own numbers (from 1), as the source of its groups; verdicts stand.
+
+    Raises:
+        DataError: their rollouts cannot be read, or fit neither experiment nor model.
+    """
+    saved, count = SavedRollouts.open(run), spec.rollout.problems_per_step
+    _check_shape(saved, spec.model_copy(update={"steps": 0}))
+    known = {problem.id: problem for problem in collector.prompts.problems}
+    prompts = dict(zip(known, collector.prompts.prompt_ids, strict=True))
+    blocks = {}
+    for step in steps:
+        first = saved.steps.index(step) * count
+        blocks[(step - 1) * count] = saved.block(first, first + count)
+        for group in blocks[(step - 1) * count]:
+            _check_group(run, group, prompts, vocabulary)
+    return Replay(
+        block=lambda start, _: blocks[start],
+        known=known,
+        judge=None,
+        shape=collector.shape,
+        ranks=collector.ranks,
+        problems=count,
+        replaced={},
+    )
+
+
 def judged_alike(saved: SavedRollouts, spec: ExperimentSpec) -> bool:
     """Whether the saved verdicts are what this experiment's verifier says."""
     own = json.loads(json.dumps(spec.reward.verifier.model_dump()))

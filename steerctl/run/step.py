@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from steerctl.advantage import Advantage
+from steerctl.analysis.predict import Columns
 from steerctl.intervention import Intervention, View, fold
 from steerctl.loss import Surrogate
 from steerctl.loss.reduction import Reduction, token_loss
@@ -18,6 +19,7 @@ from steerctl.rollout.collate import collate
 from steerctl.rollout.collect import Collected, GroupSource
 from steerctl.rollout.teacher import Teacher
 from steerctl.run.populations import prepare_turns
+from steerctl.run.probe import NoProbe, Probe
 from steerctl.run.statistics import detached, named_failure, with_old_statistics
 from steerctl.spec.correction import CorrectionSpec
 from steerctl.types import Dials, Need, OptimizerReport, RolloutGroup, TokenBatch, TokenStats
@@ -41,6 +43,7 @@ class Parts:
     entropy_after_every: int
     correction: CorrectionSpec | None = None
     teacher: Teacher | None = None
+    probe: Probe = field(default_factory=NoProbe)
 
     @property
     def needs(self) -> frozenset[Need]:
@@ -71,6 +74,7 @@ class StepOutcome:
     after         statistics at the same positions after the last update, one per view; empty if not measured
     reports       one per update
     step          as run_step was given it; also the version of the weights it began with
+    probed        what the probe found, an entry per update it looked at: columns of the token table
     """
 
     collected: Collected
@@ -80,6 +84,7 @@ class StepOutcome:
     after: Sequence[TokenStats]
     reports: Sequence[OptimizerReport]
     step: int
+    probed: Sequence[Columns] = ()
 
 
 def run_step(parts: Parts, step: int, cursor: int) -> StepOutcome:
@@ -105,14 +110,15 @@ def run_step(parts: Parts, step: int, cursor: int) -> StepOutcome:
     reports: list[OptimizerReport] = []
     for update in updates:
         turns = prepare_turns(parts.interventions, surrogate, policy, update, updates, step=step, loss=parts.loss)
+        watch = parts.probe.watch(update, turns, step=step, loss=parts.loss)
         for batch in update.micro_batches:
             stats = policy.forward(batch, needs)
             dials = fold(turns, surrogate.neutral_dials(batch), batch, stats)
             policy.backward(parts.loss(dials, batch, stats))
             views.append(detached(View(dials, batch, stats)))
         with named_failure(step, update):
-            reports.append(policy.step())
+            reports.append(watch.around(policy.step, views))
     parts.settle()
     parts.generator.load_weights(policy.weights(), step + 1)
     after = [policy.measure(view.batch) for view in views] if parts.measures_after(step) else []
-    return StepOutcome(collected, groups, advantages_PG, views, after, reports, step)
+    return StepOutcome(collected, groups, advantages_PG, views, after, reports, step, parts.probe.take())

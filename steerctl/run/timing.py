@@ -19,6 +19,7 @@ from steerctl.types import (
     Request,
     Rollout,
     Sampling,
+    Statistic,
     TokenBatch,
     TokenStats,
     Verdict,
@@ -150,10 +151,20 @@ class TimedPolicy:
         with self._clock("update"):
             return self._inner.product(left, right)
 
-    def slopes(self, direction: Gradient, batches: Sequence[TokenBatch]) -> list[Tensor]:
+    def slopes(
+        self, direction: Gradient, batches: Sequence[TokenBatch], *, of: Statistic = "logprobs", back: float = 0.0
+    ) -> list[Tensor]:
         """As the inner policy."""
         with self._clock("measure"):
-            return self._inner.slopes(direction, batches)
+            return self._inner.slopes(direction, batches, of=of, back=back)
+
+    def mark(self) -> Gradient:
+        """As the inner policy."""
+        return self._inner.mark()
+
+    def moved(self, mark: Gradient) -> Gradient:
+        """As the inner policy."""
+        return self._inner.moved(mark)
 
     @property
     def learning_rate(self) -> float:

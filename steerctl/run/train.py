@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from steerctl.analysis.table import joined, token_table
 from steerctl.engine.checkpoint import load_state, save_state
 from steerctl.engine.export import export_model
 from steerctl.engine.reference import renew_reference
@@ -68,6 +69,7 @@ def _loop(
             renew_reference(session.policy)
         metrics = step_metrics(outcome, session.parts.surrogate, session.policy) | _parity(session, position)
         _keep_rollouts(session, folder, outcome, position)
+        _keep_probe(session, folder, outcome, position)
         if spec.validate_every and position.step % spec.validate_every == 0:
             metrics |= _validate(session, folder, position)
         metrics |= _timings(session, metrics, time.perf_counter() - started)
@@ -150,6 +152,14 @@ def _keep_rollouts(session: Session, folder: RunFolder | None, outcome: StepOutc
         table = rollout_table(outcome, session.policy)
         if folder is not None:
             folder.write_rollouts(position.step, table)
+
+
+def _keep_probe(session: Session, folder: RunFolder | None, outcome: StepOutcome, position: Position) -> None:
+    if folder is None or not outcome.probed:
+        return
+    with session.clock("probe"):
+        tokens = joined(outcome.probed)
+        folder.write_probe(position.step, token_table(tokens, position.step, outcome.groups, session.text))
 
 
 def _record(folder: RunFolder | None, reporter: Reporter, position: Position, metrics: Mapping[str, float]) -> None:

@@ -62,6 +62,26 @@ def influence(spec: ExperimentSpec, machine: Machine | None) -> Findings:  # noq
             yield Finding("error", "policy.dtype", text)
 
 
+def probe(spec: ExperimentSpec, machine: Machine | None) -> Findings:  # noqa: ARG001
+    """What a probe of `analysis.probe` cannot do, or would do in vain."""
+    found = spec.analysis.probe
+    if found is None:
+        return
+    for name in ("first_order", "influence"):
+        if getattr(found, name) and spec.policy.dtype != "float32":
+            text = "needs policy.dtype float32: its step is lost in bfloat16 weights; set it to false"
+            yield Finding("error", f"analysis.probe.{name}", text)
+    updates = spec.steps * spec.optim.updates_per_step
+    if found.every >= updates:
+        text = f"the run has {updates} updates, so only the first is looked at"
+        yield Finding("note", "analysis.probe.every", text)
+    sequences = min(found.sequences, spec.rollout.sequences_per_step // spec.optim.updates_per_step)
+    room = sequences * spec.rollout.max_tokens
+    if found.positions > room:
+        text = f"{sequences} responses have at most {room} tokens: all of them are looked at"
+        yield Finding("note", "analysis.probe.positions", text)
+
+
 def batch_shape(spec: ExperimentSpec, machine: Machine | None) -> Findings:  # noqa: ARG001
     """Enough sequences in an update for every rank; the even split over updates is a rule of the spec itself."""
     rollout, ranks = spec.rollout, spec.engine.ranks
@@ -231,6 +251,7 @@ CHECKS: tuple[Callable[[ExperimentSpec, Machine | None], Findings], ...] = (
     rewards_that_count,
     loss_settings,
     influence,
+    probe,
     batch_shape,
     groups_carry_signal,
     reduction_settings,

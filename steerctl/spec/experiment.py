@@ -17,6 +17,7 @@ from steerctl.loss.reduction import Reduction
 from steerctl.plugins import AnyOf, Strict
 from steerctl.reward import VerifierSpec
 from steerctl.reward.overlong import Overlong
+from steerctl.spec.analysis import AnalysisSpec
 from steerctl.spec.branching import BranchingSpec
 from steerctl.spec.correction import CorrectionSpec
 from steerctl.spec.generator import EmbeddedGenerator, GeneratorSpec
@@ -234,6 +235,7 @@ class ExperimentSpec(Strict):
     engine: EngineSpec = EngineSpec()
     checkpoint: CheckpointSpec = CheckpointSpec()
     log: LogSpec = LogSpec()
+    analysis: AnalysisSpec = AnalysisSpec()
 
     @model_validator(mode="after")
     def _updates_divide_the_step(self) -> ExperimentSpec:

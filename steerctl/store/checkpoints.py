@@ -6,8 +6,9 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,12 +83,11 @@ class Checkpoints:
 
     def latest(self) -> Checkpoint | None:
         """The newest checkpoint whose state.json reads, None if there is none; its other files are not looked at."""
-        for name in self._names():
-            try:
-                return _read(self.folder / name).checkpoint
-            except _DamageError:
-                continue
-        return None
+        return next(self._whole(), None)
+
+    def all(self) -> list[Checkpoint]:
+        """Every checkpoint whose state.json reads, the oldest first; other files are not looked at."""
+        return [*self._whole()][::-1]
 
     def search(self) -> Search:
         """The newest checkpoint that is byte for byte what was written; reads all of it.
@@ -116,6 +116,12 @@ class Checkpoints:
                 discard(self.folder / name)
         if step >= 0:
             write_text(self.folder / POINTER, f"step_{step:06d}\n")
+
+    def _whole(self) -> Iterator[Checkpoint]:
+        """Newest first."""
+        for name in self._names():
+            with suppress(_DamageError):
+                yield _read(self.folder / name).checkpoint
 
     def _names(self) -> list[str]:
         """Newest first."""

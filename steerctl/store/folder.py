@@ -10,11 +10,12 @@ from types import TracebackType
 from typing import Any, Self
 
 from steerctl.errors import RunFolderError
+from steerctl.store._place import check_free, remove_run, sweep_siblings
 from steerctl.store.atomic import TEMPORARY, append_line, discard, publish, storage_errors, sweep, write_text
 from steerctl.store.checkpoints import Checkpoint, Checkpoints
 from steerctl.store.latest import latest_name, point_latest
 from steerctl.store.lines import append_metrics, keep_until
-from steerctl.store.lock import Lock, is_locked
+from steerctl.store.lock import Lock
 from steerctl.store.record import (
     CHECKPOINTS,
     ENVIRONMENT,
@@ -22,10 +23,12 @@ from steerctl.store.record import (
     LOCK,
     METRICS,
     MODEL,
+    PROBE,
     ROLLOUTS,
     SPEC,
     SPEC_YAML,
     STATUS,
+    TABLES,
     VALIDATION,
     RunRecord,
     State,
@@ -35,6 +38,7 @@ from steerctl.store.record import (
     table_steps,
 )
 from steerctl.store.rollouts import RolloutTable, write_rollouts
+from steerctl.store.tokens import write_tokens
 
 
 class RunFolder(RunRecord):
@@ -71,10 +75,10 @@ class RunFolder(RunRecord):
                 first step: and it is not a run folder, or a process is writing it), or the name is `latest`.
             StorageError: the disk is full or read-only.
         """
-        _check_free(path, overwrite=overwrite)
+        check_free(path, overwrite=overwrite)
         with storage_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            _sweep_siblings(path)
+            sweep_siblings(path)
             fresh = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}.new")
             fresh.mkdir()
         lock = None
@@ -86,7 +90,7 @@ class RunFolder(RunRecord):
             if spec_yaml is not None:
                 write_text(fresh / SPEC_YAML, spec_yaml)
             if is_run_folder(path):
-                _remove_run(path)
+                remove_run(path)
             publish(fresh, path)
         except BaseException:
             if lock:
@@ -103,7 +107,7 @@ class RunFolder(RunRecord):
     def resume(cls, path: Path) -> RunFolder:
         """An existing run folder, put back to its newest undamaged checkpoint (step 0 if there never was one).
 
-        Metrics, rollouts and validations of later steps are dropped: those steps will be run again.
+        Metrics, rollouts, validations and token tables of later steps are dropped: those steps will be run again.
 
         Raises:
             RunFolderError: `path` is not a run folder, a process is writing it, or all its checkpoints are damaged;
@@ -131,7 +135,7 @@ class RunFolder(RunRecord):
         if resume:
             RunRecord(path)
         else:
-            _check_free(path, overwrite=overwrite)
+            check_free(path, overwrite=overwrite)
         if is_run_folder(path):
             Lock(path / LOCK).release()
 
@@ -146,11 +150,15 @@ class RunFolder(RunRecord):
 
     def write_rollouts(self, step: int, table: RolloutTable) -> None:
         """Keep the responses of one step."""
-        self._write_table(ROLLOUTS, step, table)
+        write_rollouts(self._table(ROLLOUTS, step), step, table)
 
     def write_validation(self, step: int, table: RolloutTable) -> None:
         """Keep the responses to the validation problems after one step."""
-        self._write_table(VALIDATION, step, table)
+        write_rollouts(self._table(VALIDATION, step), step, table)
+
+    def write_probe(self, step: int, table: Any) -> None:  # noqa: ANN401 (pyarrow has no types)
+        """Keep what a probe found in one step: a token table (analysis/columns.py)."""
+        write_tokens(self._table(PROBE, step), table)
 
     def begin_checkpoint(self, step: int) -> Path:
         """An empty temporary folder into which all ranks may write; `commit_checkpoint` makes it real."""
@@ -233,11 +241,11 @@ class RunFolder(RunRecord):
     ) -> None:
         self.close()
 
-    def _write_table(self, kind: str, step: int, table: RolloutTable) -> None:
+    def _table(self, kind: str, step: int) -> Path:
         folder = self.path / kind
         with storage_errors(folder):
             folder.mkdir(exist_ok=True)
-        write_rollouts(table_path(folder, step), step, table)
+        return table_path(folder, step)
 
     def _return_to_checkpoint(self) -> None:
         search = self._checkpoints.search()
@@ -252,45 +260,12 @@ class RunFolder(RunRecord):
         sweep(self.path)
         self._checkpoints.drop_after(last)
         keep_until(self.path / METRICS, last)
-        for kind in (ROLLOUTS, VALIDATION):
+        for kind in TABLES:
             sweep(self.path / kind)
             for later in (later for later in table_steps(self.path / kind) if later > last):
                 with storage_errors(self.path / kind):
                     table_path(self.path / kind, later).unlink()
         self.set_status("running", max(last, 0))
-
-
-def _check_free(path: Path, *, overwrite: bool) -> None:
-    if path.name == LATEST:
-        raise RunFolderError(f"{path}: a run cannot be called {LATEST}; that name points to the newest run")
-    with storage_errors(path):
-        if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-            return
-    if not is_run_folder(path):
-        raise RunFolderError(f"{path} exists and is not a run folder, so it stays; choose another name or output")
-    if not overwrite and not _is_blank(path):
-        raise RunFolderError(f"{path} holds a run already; go on with --resume {path}, or replace it with --overwrite")
-
-
-def _is_blank(path: Path) -> bool:
-    """Whether a run ended before its first line of metrics, so that nothing is lost with it."""
-    metrics = path / METRICS
-    return not metrics.exists() or metrics.stat().st_size == 0
-
-
-def _remove_run(path: Path) -> None:
-    lock = Lock(path / LOCK)  # refuses while a process writes that run
-    try:
-        discard(path)
-    finally:
-        lock.release()
-
-
-def _sweep_siblings(path: Path) -> None:
-    """Remove what an interrupted `create` of this name left beside it, unless its process lives."""
-    for entry in path.parent.glob(f"{TEMPORARY}*-{path.name}*"):
-        if (entry / LOCK).exists() and not is_locked(entry / LOCK):
-            discard(entry)
 
 
 def _json(record: Mapping[str, Any]) -> str:

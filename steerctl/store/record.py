@@ -13,12 +13,16 @@ from steerctl.store.checkpoints import Checkpoint, Checkpoints
 from steerctl.store.lines import read_metrics
 from steerctl.store.lock import is_locked
 from steerctl.store.rollouts import RolloutTable, read_rollouts
+from steerctl.store.tokens import read_tokens
 
 State = Literal["running", "finished", "interrupted", "failed"]
 
 SPEC, SPEC_YAML, ENVIRONMENT, STATUS = "spec.json", "spec.yaml", "environment.json", "status.json"
 METRICS, LOG, LOCK = "metrics.jsonl", "log.txt", "lock"
 ROLLOUTS, VALIDATION, CHECKPOINTS, MODEL, WANDB = "rollouts", "validation", "checkpoints", "model", "wandb"
+PROBE, ANALYSIS = "probe", "analysis"
+TABLES = (ROLLOUTS, VALIDATION, PROBE, ANALYSIS)
+"""Folders with a table per step."""
 SERVERS = "servers"
 LATEST = "latest"
 
@@ -112,6 +116,26 @@ class RunRecord:
     def read_validation(self, step: int) -> RolloutTable:
         """The responses to the validation problems after one step."""
         return read_rollouts(table_path(self.path / VALIDATION, step))
+
+    def probe_steps(self) -> list[int]:
+        """Steps in which a probe looked at an update."""
+        return table_steps(self.path / PROBE)
+
+    def read_probe(self, step: int) -> Any:  # noqa: ANN401 (pyarrow has no types)
+        """What the probe found in one step: a token table (analysis/columns.py)."""
+        return read_tokens(table_path(self.path / PROBE, step))
+
+    def analysis_steps(self) -> list[int]:
+        """Steps that `steerctl analyze` has taken apart."""
+        return table_steps(self.path / ANALYSIS)
+
+    def read_analysis(self, step: int) -> Any:  # noqa: ANN401 (pyarrow has no types)
+        """What `steerctl analyze` found of one step: a token table."""
+        return read_tokens(table_path(self.path / ANALYSIS, step))
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """Every whole checkpoint, the oldest first."""
+        return Checkpoints(self.path / CHECKPOINTS).all()
 
     def latest_checkpoint(self) -> Checkpoint | None:
         """The newest whole checkpoint."""

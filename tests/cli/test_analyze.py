@@ -23,6 +23,8 @@ from tests.analysis.token_tables import token_table
 from tests.run.command import environment
 from tests.run.stored import stored_run
 
+pytestmark = pytest.mark.timeout(600)
+
 
 def shown(tokens, columns=80):
     count = len(tokens["step"])
@@ -77,7 +79,7 @@ def test_a_stored_run(run, tmp_path):
     plain = {name: value for name, value in environment(COLUMNS="100").items() if name not in rank}
     words = ["analyze", str(run), "--positions", "8", "--out", str(tmp_path / "tables")]
     command = [sys.executable, "-m", "steerctl", *words]
-    done = subprocess.run(command, env=plain, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, env=plain, capture_output=True, text=True, check=False, timeout=280)
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert lines[0] == f"{run}: steps 1 and 2 of 2; loading the policy"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 
+from steerctl.engine.checkpoint import read_index, save_state
 from steerctl.engine.environment import current_rank, prepare_single
 from steerctl.engine.policy import DeepSpeedPolicy
 from steerctl.errors import NonFiniteError, SpecError
@@ -48,8 +50,12 @@ def run(settings: dict[str, Any]) -> dict[str, Any]:
     first, second = (toy_update(index, policy.rank, policy.world_size) for index in (0, 1))
     report: dict[str, Any] = {"fresh": probe(policy, first, settings)}
     backward(policy, first)
+    mark = policy.mark()
     policy.step()
     before = weights(policy)
+    change = policy.moved(mark)
+    if settings.get("dtype") != "bfloat16":
+        report["walked"] = by_row(policy, first, policy.slopes(change, first, of="entropy", back=1.0))
     report["later"] = probe(policy, second, settings)
     report["weights_untouched"] = same(before, weights(policy))
     backward(policy, first, poison=True)
@@ -58,6 +64,7 @@ def run(settings: dict[str, Any]) -> dict[str, Any]:
     except NonFiniteError as error:
         report["refusal"] = str(error)
     report["rate"] = policy.learning_rate
+    report["saves"], report["parameters"] = saves(policy), len(before)
     backward(policy, second)
     policy.step()
     taken = weights(policy)
@@ -69,6 +76,16 @@ def run(settings: dict[str, Any]) -> dict[str, Any]:
     report["no_trace"] = same(taken, weights(plain))
     plain.close()
     return report
+
+
+def saves(policy: DeepSpeedPolicy) -> int:
+    """Tensors in a checkpoint of a policy whose first gradient was taken away before its first step."""
+    with TemporaryDirectory() as own:
+        folder = Path(policy.all_gather(own)[0])
+        save_state(policy, folder)
+        policy.all_gather(None)  # written by the first rank, and not removed before the others are here
+        count: int = policy.all_gather(len(read_index(folder)["files"]) if policy.rank == 0 else 0)[0]
+    return count
 
 
 def probe(policy: DeepSpeedPolicy, batches: Any, settings: dict[str, Any]) -> dict[str, Any]:
@@ -86,13 +103,16 @@ def probe(policy: DeepSpeedPolicy, batches: Any, settings: dict[str, Any]) -> di
     slopes = policy.slopes(direction, batches)
     nothing = policy.slopes(tuple(torch.zeros_like(part) for part in direction), batches)
     found["still"] = all(float(slope_BT.abs().max()) == 0 for slope_BT in nothing)
+    return found | {"slopes": by_row(policy, batches, slopes)}
+
+
+def by_row(policy: DeepSpeedPolicy, batches: Any, values: list[torch.Tensor]) -> dict[int, list[float]]:
     own = {
-        row: slope_BT[place][batch.loss_mask_BT[place]].tolist()
-        for batch, slope_BT in zip(batches, slopes, strict=True)
+        row: value_BT[place][batch.loss_mask_BT[place]].tolist()
+        for batch, value_BT in zip(batches, values, strict=True)
         for place, row in enumerate(batch.row_B.tolist())
     }
-    found["slopes"] = {row: values for share in policy.all_gather(own) for row, values in share.items() if row >= 0}
-    return found
+    return {row: numbers for share in policy.all_gather(own) for row, numbers in share.items() if row >= 0}
 
 
 def main() -> None:

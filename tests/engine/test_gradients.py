@@ -83,7 +83,7 @@ class Plain:
             "slopes": self.slopes(direction, index),
         }
 
-    def slopes(self, direction: list[Tensor], index: int) -> dict[str, list[float]]:
+    def slopes(self, direction: list[Tensor], index: int, *, of: str = "logprobs") -> dict[str, list[float]]:
         """By forward-mode differentiation."""
         names = [name for name, _ in self.model.named_parameters()]
         primal = {name: value.detach() for name, value in self.model.named_parameters()}
@@ -91,11 +91,14 @@ class Plain:
         found = {}
         for batch in toy_update(index, 0, 1):
 
-            def logprobs(parameters: dict[str, Tensor], batch: Any = batch) -> Tensor:
+            def statistic(parameters: dict[str, Tensor], batch: Any = batch) -> Tensor:
                 logits_BTV = torch.func.functional_call(self.model, parameters, (batch.input_ids_BT,)).logits / 0.9
-                return logits_BTV.log_softmax(dim=-1).gather(-1, batch.target_ids_BT[..., None])[..., 0]
+                logp_BTV = logits_BTV.log_softmax(dim=-1)
+                if of == "entropy":
+                    return -(logp_BTV.exp() * logp_BTV).sum(dim=-1)
+                return logp_BTV.gather(-1, batch.target_ids_BT[..., None])[..., 0]
 
-            slope_BT = torch.func.jvp(logprobs, (primal,), (tangent,))[1]
+            slope_BT = torch.func.jvp(statistic, (primal,), (tangent,))[1]
             rows = zip(batch.row_B.tolist(), slope_BT, batch.loss_mask_BT, strict=True)
             found |= {str(row): slope_T[mask_T].tolist() for row, slope_T, mask_T in rows}
         return {row: values for row, values in found.items() if row != "-1"}
@@ -112,9 +115,20 @@ def plain_torch(folder: Path) -> dict[str, Any]:
     for parameter, gradient in zip(parameters, fresh.gradients(0)[0], strict=True):
         parameter.grad = gradient
     torch.nn.utils.clip_grad_norm_(parameters, 0.5)
+    home = [parameter.detach().clone() for parameter in parameters]
     optimizer.step()
+    change = [parameter.detach() - start for parameter, start in zip(parameters, home, strict=True)]
+    place(parameters, home)
+    found["walked"] = fresh.slopes(change, 0, of="entropy")
+    place(parameters, [start + part for start, part in zip(home, change, strict=True)])
     second = [optimizer.state[parameter]["exp_avg_sq"] for parameter in parameters]
     return found | {"later": Plain(model, second, 1).probe(1)}
+
+
+@torch.no_grad()
+def place(parameters: list[Tensor], values: list[Tensor]) -> None:
+    for parameter, value in zip(parameters, values, strict=True):
+        parameter.copy_(value)
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
@@ -128,11 +142,22 @@ def test_inner_products_are_those_of_plain_torch(reports: Any, case: str, ranks:
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize(("case", "ranks"), PAIRS)
 def test_slopes_are_those_of_plain_torch(reports: Any, case: str, ranks: int, moment: str) -> None:
-    found, expected = reports[ranks][case][moment], reports[0][moment]["slopes"]
+    found = reports[ranks][case][moment]
     assert found["still"]
-    assert sorted(found["slopes"]) == sorted(expected)
+    assert_close(found["slopes"], reports[0][moment]["slopes"])
+
+
+@pytest.mark.parametrize(("case", "ranks"), PAIRS)
+def test_after_a_step_the_slope_of_the_entropy_along_it_is_had_at_its_start(
+    reports: Any, case: str, ranks: int
+) -> None:
+    assert_close(reports[ranks][case]["walked"], reports[0]["walked"])
+
+
+def assert_close(found: dict[str, list[float]], expected: dict[str, list[float]]) -> None:
+    assert sorted(found) == sorted(expected)
     actual_N, expected_N = (
-        torch.tensor([value for row in sorted(rows) for value in rows[row]]) for rows in (found["slopes"], expected)
+        torch.tensor([value for row in sorted(rows) for value in rows[row]]) for rows in (found, expected)
     )
     assert float((actual_N - expected_N).norm()) < 2e-3 * float(expected_N.norm())
 
@@ -174,3 +199,10 @@ def test_products_by_hand() -> None:
 def test_a_product_that_is_not_finite_is_refused() -> None:
     with pytest.raises(NonFiniteError, match="inner product"):
         require_finite(1.0, float("nan"))
+
+
+@pytest.mark.parametrize(("case", "ranks"), PAIRS)
+def test_a_gradient_taken_before_the_first_step_does_no_harm_to_checkpoints(
+    reports: Any, case: str, ranks: int
+) -> None:
+    assert reports[ranks][case]["saves"] == 3 * reports[ranks][case]["parameters"]

@@ -41,4 +41,4 @@ def test_only_clock_and_machine_are_timing():
 def test_estimator_placeholder_is_written_out():
     assert "entropy_change/own_logit/quadrant_3" in metrics()
     assert not [key for key in metrics() if "<" in key]
-    assert len(sections()) == 8
+    assert len(sections()) == 9

@@ -75,6 +75,22 @@ def test_nothing_is_wrong_with_the_valid_experiment(found) -> None:
         (["rollout.top_k=5"], "warning rollout.top_k", "cuts the distribution"),
         (["reward.overlong={cache_tokens: 48}"], "warning reward.overlong.cache_tokens", "every response"),
         (["validate_every=5"], "error validate_every", "no data.validation"),
+        (
+            ["analysis.probe={influence: true, first_order: false}", "policy.dtype=bfloat16"],
+            "error analysis.probe.influence",
+            "needs policy.dtype float32",
+        ),
+        (
+            ["analysis.probe={}", "policy.dtype=bfloat16"],
+            "error analysis.probe.first_order",
+            "lost in bfloat16 weights; set it to false",
+        ),
+        (["analysis.probe.every=1000"], "note analysis.probe.every", "only the first is looked at"),
+        (
+            ["analysis.probe={sequences: 2, positions: 97}"],
+            "note analysis.probe.positions",
+            "2 responses have at most 96 tokens",
+        ),
         (["data.train.path=/nowhere/x.parquet"], "error data.train", "/nowhere/x.parquet"),
         (["engine.hostfile=/nowhere/hosts"], "error engine.hostfile", "/nowhere/hosts"),
         (["policy.model=/nowhere/model"], "error policy.model", "no folder /nowhere/model"),

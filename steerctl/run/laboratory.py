@@ -1,0 +1,111 @@
+"""A probe that takes updates apart: every optimiser step through a lens, in one process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from steerctl.analysis.decompose import LossSlopes, loss_slopes
+from steerctl.analysis.lens import Lens
+from steerctl.analysis.predict import Columns
+from steerctl.analysis.probed import Choice, Probed
+from steerctl.analysis.table import joined
+from steerctl.engine.motion import MotionWatch
+from steerctl.engine.plain import plain_linear
+from steerctl.engine.policy import DeepSpeedPolicy
+from steerctl.intervention import Turn, View, fold
+from steerctl.loss import Surrogate
+from steerctl.run.probe import OptimizerStep, Watch
+from steerctl.run.slopes import Loss
+from steerctl.types import OptimizerReport, TokenStats, Update
+
+
+@dataclass(frozen=True)
+class Laboratory:
+    """`run.probe.Probe` that looks at every update, with all columns of the token table.
+
+    policy        of one rank
+    model         of the policy's architecture, for the lens; its weights are not read
+    choice        which tokens of an update
+    token_budget  padded positions of one pass
+    own           with the terms of each token's own gradient, which cost most
+    """
+
+    policy: DeepSpeedPolicy
+    model: nn.Module
+    surrogate: Surrogate
+    temperature: float
+    updates_per_step: int
+    choice: Choice
+    token_budget: int
+    own: bool
+    dtype: torch.dtype
+    found: list[Columns] = field(default_factory=list)
+
+    def watch(self, update: Update, turns: Sequence[Turn], *, step: int, loss: Loss) -> Watch:
+        """Choose the tokens, and remember the weights."""
+        number = step * self.updates_per_step + update.index
+        probed = Probed.of(update, self.policy.all_gather, self.choice, number, self.token_budget)
+        return _Opened(self, probed, MotionWatch(self.policy), tuple(turns), loss)
+
+    def take(self) -> Sequence[Columns]:
+        """What was found since the last call."""
+        found = tuple(self.found)
+        self.found.clear()
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """One update that is taken apart."""
+
+    laboratory: Laboratory
+    probed: Probed
+    before: MotionWatch
+    turns: tuple[Turn, ...]
+    loss: Loss
+
+    def around(self, step: OptimizerStep, views: Sequence[View]) -> OptimizerReport:
+        """The step, then the lens on its motion."""
+        room, probed = self.laboratory, self.probed
+        own_views = views[len(views) - len(probed.masks) :]
+        slopes = self._slopes(own_views)
+        report = step()
+        motion = self.before.motion(report)
+        columns = probed.foretold(
+            own_views, report, room.policy.all_gather, dual_clip=getattr(room.surrogate, "dual_clip", None)
+        )
+        with plain_linear():
+            lens = Lens(room.model, motion, temperature=room.temperature, dtype=room.dtype)
+            parts = [
+                lens.decompose(batch, batch.loss_mask_BT, each).columns()
+                for batch, each in zip(probed.batches, slopes, strict=True)
+            ]
+        seen = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
+        room.found.append(joined([{**columns, **seen}]))
+        return report
+
+    def _slopes(self, views: Sequence[View]) -> Sequence[LossSlopes | None]:
+        """The loss's slopes at the chosen tokens; of whole micro-batches' losses, since a loss may tie tokens."""
+        room, packs = self.laboratory, self.probed.packs
+        if not room.own:
+            return [None] * len(packs)
+
+        def of(view: View) -> LossSlopes:
+            def loss(stats: TokenStats) -> Tensor:
+                neutral = room.surrogate.neutral_dials(view.batch)
+                return self.loss(fold(self.turns, neutral, view.batch, stats), view.batch, stats)
+
+            return loss_slopes(loss, view.stats)
+
+        whole = [of(view) for view in views]
+        return [
+            LossSlopes(
+                pack.gather([each.logprobs_BT for each in whole]), pack.gather([each.entropy_BT for each in whole])
+            )
+            for pack in packs
+        ]
