@@ -19,7 +19,7 @@ PROBE := import urllib.request; urllib.request.urlopen("$(TORCH_CPU_INDEX)/torch
 # Relative, so that a clone may lie in a path with spaces.
 BIN := .venv/bin
 
-.PHONY: help quickstart quickstart-grpo quickstart-steer test check tiny-policy docs fig3 golden lock clean-env
+.PHONY: help quickstart quickstart-grpo quickstart-steer test check tiny-policy docs fig3 tightness golden lock clean-env
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -55,6 +55,10 @@ docs: .venv/dev.stamp  ## write the generated pages: docs/config.md, docs/interv
 
 fig3: .venv/dev.stamp  ## the paper's Figure 3: the surface of δ over probability and entropy
 	@$(BIN)/python experiments/figures/fig3.py
+
+tightness: .venv/dev.stamp  ## is the first-order theory tight: the tabular study and that of the tiny policy
+	@OMP_NUM_THREADS=1 $(BIN)/python experiments/tightness/tabular.py
+	@OMP_NUM_THREADS=1 $(BIN)/python experiments/tightness/transformer.py
 
 golden: .venv/dev.stamp  ## rewrite the snapshots of the JSON Schema and of the command line's help
 	@$(BIN)/python tests/golden/write_snapshots.py
