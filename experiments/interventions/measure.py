@@ -38,7 +38,8 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-BASE, RUNS, EFFECTS = HERE / "base.yaml", HERE / "runs.csv", HERE / "effects.csv"
+BASE, RUNS = HERE / "base.yaml", HERE / "runs.csv"
+EFFECTS = ROOT / "steerctl" / "assets" / "effects.csv"
 POLICY = ROOT / "steerctl" / "assets" / "tiny_policy" / "model.safetensors"
 SETTING = {"intervention": "algorithm.interventions.0", "loss": "algorithm.loss", "advantage": "algorithm.advantage"}
 BASELINE = "grpo"

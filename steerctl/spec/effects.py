@@ -1,4 +1,4 @@
-"""What each method was measured to do to entropy in the tiny world: experiments/interventions/effects.csv."""
+"""What each method was measured to do to entropy in the tiny world, by experiments/interventions/measure.py."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-EFFECTS = Path(__file__).resolve().parents[2] / "experiments" / "interventions" / "effects.csv"
-"""In a checkout; an installed package does not carry it."""
+EFFECTS = Path(__file__).resolve().parents[1] / "assets" / "effects.csv"
 
 
 @dataclass(frozen=True, slots=True)
