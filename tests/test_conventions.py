@@ -29,7 +29,6 @@ TESTED_ELSEWHERE = {
     "cli/train.py": "tests/cli/test_main.py: what a user sees; the command itself is one call of run/experiment.py",
     "engine/export.py": "tests/engine/test_policy.py: exported models load, with equal weights",
     "engine/master.py": "tests/engine/test_policy.py and test_checkpoint.py",
-    "engine/plain.py": "tests/run/test_analyze.py: derivatives beside a ZeRO-3 engine",
     "engine/probe_zero3.py": "tests/engine/test_probes.py: run in a process of its own",
     "engine/quiet.py": "tests/run/test_faults.py: nothing but our one line on standard error",
     "engine/rank_main.py": "tests/engine/test_launch.py",

@@ -8,8 +8,8 @@ from statistics import median
 
 from transformer_results import FALL, FIRST, LATER, OWN, PARTS, TOTALS, Cell, Results, crossing
 
-from steerctl.analysis._bootstrap import Estimate
 from steerctl.analysis.agreement import Agreement
+from steerctl.analysis.bootstrap import Estimate
 from steerctl.report.agreement import Point
 
 LABELS = {

@@ -22,17 +22,17 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from steerctl.analysis.decompose import LossSlopes, loss_slopes
+from steerctl.analysis.decompose import LossSlopes
 from steerctl.analysis.lens import Lens
 from steerctl.analysis.positions import choose, lengths_of, places, probe_mask
 from steerctl.analysis.predict import predictions, update_means
 from steerctl.engine.environment import prepare_single
 from steerctl.engine.models import load_model
 from steerctl.engine.motion import Motion, MotionWatch, sgd_motion
-from steerctl.engine.plain import plain_linear
 from steerctl.engine.policy import DeepSpeedPolicy
-from steerctl.intervention import Turn, View, fold
+from steerctl.intervention import Turn, View
 from steerctl.run.build import build
+from steerctl.run.laboratory import view_slopes
 from steerctl.run.probe import NoProbe, OptimizerStep, Watch
 from steerctl.run.reporter import Everyone
 from steerctl.run.slopes import Loss
@@ -40,7 +40,7 @@ from steerctl.run.step import run_step
 from steerctl.spec.experiment import ExperimentSpec
 from steerctl.spec.load import load_spec
 from steerctl.store.atomic import writing
-from steerctl.types import OptimizerReport, TokenStats, Update
+from steerctl.types import OptimizerReport, Update
 
 SPEC = Path(__file__).resolve().parents[1] / "quickstart" / "grpo.yaml"
 TRAINED_AT = 4e-4
@@ -169,21 +169,20 @@ class _Opened:
 
     def around(self, step: OptimizerStep, views: Sequence[View]) -> OptimizerReport:
         """The step, then the lens on it."""
-        room, training = self.room, self.room.training
+        room, training, algorithm = self.room, self.room.training, self.room.spec.algorithm
         views = views[len(views) - len(self.masks) :]
         looked: list[Looked] = [
-            (view, mask_BT, self._slopes(view) if training.apart else None)
+            (view, mask_BT, view_slopes(view, self.turns, algorithm.loss, self.loss) if training.apart else None)
             for view, mask_BT in zip(views, self.masks, strict=True)
             if mask_BT.any()
         ]
         report = step()
         motion = self.before.motion(report)
         columns = self._foretold(views, looked, report)
-        with plain_linear():
-            found = [*self._at("AdamW", motion, RATES["AdamW"] if training.apart else (motion.learning_rate,), looked)]
-            if training.apart:
-                plain = sgd_motion(motion.before, motion.gradient, 0.1, max_grad_norm=room.spec.optim.max_grad_norm)
-                found += self._at("SGD", plain, RATES["SGD"], looked)
+        found = [*self._at("AdamW", motion, RATES["AdamW"] if training.apart else (motion.learning_rate,), looked)]
+        if training.apart:
+            plain = sgd_motion(motion.before, motion.gradient, 0.1, max_grad_norm=room.spec.optim.max_grad_norm)
+            found += self._at("SGD", plain, RATES["SGD"], looked)
         room.found.extend({**columns, **each} for each in found)
         return report
 
@@ -216,15 +215,6 @@ class _Opened:
             ])  # fmt: skip
             count = len(columns["measured"])
             yield columns | {"learning_rate": np.full(count, rate), "optimiser": np.full(count, optimiser)}
-
-    def _slopes(self, view: View) -> LossSlopes:
-        surrogate = self.room.spec.algorithm.loss
-
-        def loss(stats: TokenStats) -> Tensor:
-            dials = fold(self.turns, surrogate.neutral_dials(view.batch), view.batch, stats)
-            return self.loss(dials, view.batch, stats)
-
-        return loss_slopes(loss, view.stats)
 
 
 def _joined(parts: Sequence[Columns]) -> Columns:

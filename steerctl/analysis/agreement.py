@@ -34,7 +34,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from steerctl.analysis._bootstrap import LEVEL, RESAMPLES, SEED, Clusters, Estimate, Vector, estimate, numbers, quotient
+from steerctl.analysis.bootstrap import LEVEL, RESAMPLES, SEED, Clusters, Estimate, Vector, estimate, numbers, quotient
 
 TOP: Final = (0.2, 1.0, 5.0)
 """Percent of the tokens whose overlap is asked for."""

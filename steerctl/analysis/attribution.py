@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from steerctl.analysis._bootstrap import Vector
+from steerctl.analysis.bootstrap import Vector
 from steerctl.analysis.slices import Table
 
 PARTS = 10

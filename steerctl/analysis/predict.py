@@ -21,6 +21,8 @@ OWN: Final[tuple[Literal["exact", "own_logit", "squared", "released", "covarianc
     "exact", "own_logit", "squared", "released", "covariance",
 )  # fmt: skip
 """Estimators of entropy/change.py that need nothing but the token and, for the last one, means."""
+FACTORS: Final = ("advantage", "weight", "ratio", "passes", "coefficient", "logprob", "entropy", "mean_score")
+"""What they are made of, columns as well."""
 MAX_LOG_RATIO: Final = 20.0
 
 
@@ -78,14 +80,7 @@ def predictions(
         for name in OWN
     }
     found: dict[str, Tensor] = {
-        "advantage": tokens.advantage,
-        "weight": tokens.weight,
-        "ratio": tokens.ratio,
-        "passes": tokens.passes,
-        "coefficient": tokens.coefficient,
-        "logprob": tokens.logprob,
-        "entropy": tokens.entropy,
-        "mean_score": tokens.mean_score,
+        **{name: getattr(tokens, name) for name in FACTORS},
         "quadrant": quadrant(tokens.advantage, tokens.logprob, tokens.entropy),
         "quadrant_exact": quadrant(
             tokens.advantage, tokens.logprob, tokens.entropy, tokens.mean_score, boundary="exact"

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from steerctl.analysis._bootstrap import LEVEL, RESAMPLES, SEED, Clusters, Estimate, estimate, numbers, quotient
+from steerctl.analysis.bootstrap import LEVEL, RESAMPLES, SEED, Clusters, Estimate, estimate, numbers, quotient
 
 
 @dataclass(frozen=True, slots=True)

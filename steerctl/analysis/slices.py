@@ -13,8 +13,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from steerctl.analysis._bootstrap import SEED, Vector
 from steerctl.analysis.agreement import Agreement, agreement
+from steerctl.analysis.bootstrap import SEED, Vector
 from steerctl.analysis.columns import COLUMNS
 
 Table = Mapping[str, NDArray[Any]]

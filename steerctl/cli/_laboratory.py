@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from steerctl.analysis.attribution import by_text
+from steerctl.analysis.columns import COLUMNS
 from steerctl.analysis.shares import decomposition
 from steerctl.analysis.slices import slices
 from steerctl.analysis.table import arrays
+from steerctl.report.tokens import LABELS, visible, write_token_page
 
 if TYPE_CHECKING:
-    from steerctl.analysis._bootstrap import Estimate
+    from steerctl.analysis.bootstrap import Estimate
     from steerctl.analysis.slices import Table as Tokens
     from steerctl.run.analyze import AnalyzedStep
 
 MEASURES = {"Pearson": "pearson", "Spearman": "spearman", "same sign": "sign", "top 5%": "top_5_size"}
 PARTS = ("own_state", "interference", "remainder")
+MOVERS = 5
+"""Token strings shown at either end."""
 NOTES = (
     "same sign: share of the tokens; top 5%: overlap of the largest changes; size: share of all movement; explained: "
     "share of the measured change's square, negative for a part that opposes it; brackets: 95% intervals over problems"
@@ -36,6 +43,7 @@ def present(steps: Sequence[AnalyzedStep], console: Console | None = None) -> No
     console.print(agreement_table(tokens))
     if np.isfinite(tokens["own_state"]).any():
         console.print(parts_table(tokens))
+    console.print(movers_table(tokens))
     console.print(NOTES, style="dim", markup=False)
 
 
@@ -61,6 +69,38 @@ def parts_table(tokens: Tokens) -> Table:
     for name, part in found.items():
         table.add_row(name, _value(part.mean, "{:+.2e}"), _interval(part.size), _interval(part.fit))
     return table
+
+
+def movers_table(tokens: Tokens) -> Table:
+    """The token strings that lost most entropy in total, and those that gained most."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("token", no_wrap=True)
+    for title in ("tokens", "total, nats", "mean, nats"):
+        table.add_column(title, justify="right", no_wrap=True)
+    found = by_text(tokens)
+    losing = [each for each in found if each.total < 0][:MOVERS]
+    gaining = [each for each in found if each.total > 0][-MOVERS:]
+    for each in (*losing, *gaining):
+        name = Text(repr(visible(each.label)))
+        table.add_row(name, str(each.count), f"{each.total:+.2e}", f"{each.mean:+.2e}")
+    return table
+
+
+def write_page(steps: Sequence[AnalyzedStep], path: Path, title: str) -> None:
+    """Responses with every token coloured by its change; predictions without a unit scaled to fit best.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    tokens = arrays(*(each.table for each in steps))
+    names = [name for name in LABELS if name != "measured" and np.isfinite(tokens[name]).any()]
+    in_nats = {name for name in names if COLUMNS[name].unit == "nats"}
+    others = [name for name in names if name not in in_nats]
+    fits = slices(tokens, predictions=others, by=("all",), step_size=1.0)
+    slopes = {line.prediction: line.agreement.measures["slope"].value for line in fits}
+    scales = {name: 1.0 if name in in_nats else slopes.get(name) for name in names}
+    predictions = {name: scale for name, scale in scales.items() if scale is not None}
+    write_token_page(tokens, path, title=title, predictions=predictions)
 
 
 def _value(estimate: Estimate, form: str = "{:.2f}") -> str:

@@ -22,6 +22,9 @@ def analyze(
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where the tables go; RUN/analysis if not given.")
     ] = None,
+    page: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write a page of responses, every token coloured.")
+    ] = None,
 ) -> None:
     r"""Take updates of a stored run apart, token by token.
 
@@ -33,14 +36,20 @@ def analyze(
     \b
       steerctl analyze runs/quickstart-grpo
       steerctl analyze runs/grpo --step 1 --step 41 --positions 512
+      steerctl analyze runs/grpo --page tokens.html      # open it in a browser; it needs no network
       steerctl analyze runs/grpo --no-own --dtype float32 --out tables
       steerctl train exp.yaml checkpoint.keep=100        # keeps the start of more steps
     """
     from steerctl.run.interrupt import at_start
 
     with at_start():  # before the seconds of import below
-        from steerctl.cli._laboratory import present
+        from steerctl.cli._laboratory import present, write_page
         from steerctl.run.analyze import AnalyzeRequest, analyze_run
 
         request = AnalyzeRequest(run, tuple(step or ()), positions, own, dtype, out)
-        present(analyze_run(request, typer.echo))
+        steps = analyze_run(request, typer.echo)
+        if page is not None:
+            write_page(steps, page, f"What updates did to entropy: {run}")
+        present(steps)
+        if page is not None:
+            typer.echo(f"page: {page}")

@@ -13,7 +13,6 @@ import torch
 
 from steerctl.analysis.probed import Choice
 from steerctl.analysis.table import joined, token_table
-from steerctl.engine.checkpoint import load_state
 from steerctl.engine.environment import prepare_single
 from steerctl.engine.launch import limit_threads
 from steerctl.engine.models import load_model
@@ -25,7 +24,7 @@ from steerctl.run.laboratory import Laboratory
 from steerctl.run.record import rollout_table
 from steerctl.run.reporter import Everyone
 from steerctl.run.step import run_step
-from steerctl.run.train import POLICY
+from steerctl.run.train import load_checkpoint
 from steerctl.spec.analysis import ProbeSpec
 from steerctl.spec.experiment import ExperimentSpec
 from steerctl.spec.load import load_spec
@@ -194,9 +193,7 @@ def _analyze(
 ) -> AnalyzedStep:
     began = time.perf_counter()
     if start is not None:
-        load_state(session.policy, start.path / POLICY)
-        for intervention, state in zip(session.parts.interventions, start.state["interventions"], strict=True):
-            intervention.load_state_dict(state)
+        load_checkpoint(session, start)
     stored = run.read_rollouts(step)
     after = any(name in stored.tokens for name in COMPARED_AFTER)
     parts = replace(session.parts, probe=laboratory, entropy_after_every=int(after))

@@ -15,7 +15,6 @@ from steerctl.analysis.predict import Columns
 from steerctl.analysis.probed import Choice, Probed
 from steerctl.analysis.table import joined
 from steerctl.engine.motion import MotionWatch
-from steerctl.engine.plain import plain_linear
 from steerctl.engine.policy import DeepSpeedPolicy
 from steerctl.intervention import Turn, View, fold
 from steerctl.loss import Surrogate
@@ -79,12 +78,11 @@ class _Opened:
         columns = probed.foretold(
             own_views, report, room.policy.all_gather, dual_clip=getattr(room.surrogate, "dual_clip", None)
         )
-        with plain_linear():
-            lens = Lens(room.model, motion, temperature=room.temperature, dtype=room.dtype)
-            parts = [
-                lens.decompose(batch, batch.loss_mask_BT, each).columns()
-                for batch, each in zip(probed.batches, slopes, strict=True)
-            ]
+        lens = Lens(room.model, motion, temperature=room.temperature, dtype=room.dtype)
+        parts = [
+            lens.decompose(batch, batch.loss_mask_BT, each).columns()
+            for batch, each in zip(probed.batches, slopes, strict=True)
+        ]
         seen = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
         room.found.append(joined([{**columns, **seen}]))
         return report
@@ -94,18 +92,19 @@ class _Opened:
         room, packs = self.laboratory, self.probed.packs
         if not room.own:
             return [None] * len(packs)
-
-        def of(view: View) -> LossSlopes:
-            def loss(stats: TokenStats) -> Tensor:
-                neutral = room.surrogate.neutral_dials(view.batch)
-                return self.loss(fold(self.turns, neutral, view.batch, stats), view.batch, stats)
-
-            return loss_slopes(loss, view.stats)
-
-        whole = [of(view) for view in views]
+        whole = [view_slopes(view, self.turns, room.surrogate, self.loss) for view in views]
         return [
             LossSlopes(
                 pack.gather([each.logprobs_BT for each in whole]), pack.gather([each.entropy_BT for each in whole])
             )
             for pack in packs
         ]
+
+
+def view_slopes(view: View, turns: Sequence[Turn], surrogate: Surrogate, loss: Loss) -> LossSlopes:
+    """How the loss of a micro-batch changes with each statistic of it, the turns of its update included."""
+
+    def of(stats: TokenStats) -> Tensor:
+        return loss(fold(turns, surrogate.neutral_dials(view.batch), view.batch, stats), view.batch, stats)
+
+    return loss_slopes(of, view.stats)

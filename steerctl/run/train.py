@@ -21,6 +21,7 @@ from steerctl.run.interrupt import Interrupts
 from steerctl.run.record import rollout_table, step_metrics
 from steerctl.run.reporter import Reporter
 from steerctl.run.step import StepOutcome, run_step
+from steerctl.store.checkpoints import Checkpoint
 from steerctl.store.folder import RunFolder
 from steerctl.store.rollouts import RolloutTable
 
@@ -93,14 +94,19 @@ def _restore(session: Session, folder: RunFolder | None) -> Position:
     newest = session.policy.all_gather(found)[0]
     position = Position()
     if newest is not None:
-        load_state(session.policy, newest.path / POLICY)
-        for intervention, state in zip(session.parts.interventions, newest.state["interventions"], strict=True):
-            intervention.load_state_dict(state)
+        load_checkpoint(session, newest)
         restore_ahead(session.parts.collector, newest)
         position = Position(newest.step, newest.state["cursor"])
     session.parts.generator.load_weights(session.policy.weights(), position.step)
     _parity(session, position)
     return position
+
+
+def load_checkpoint(session: Session, checkpoint: Checkpoint) -> None:
+    """Policy, optimiser and the interventions' memory as they were; collective."""
+    load_state(session.policy, checkpoint.path / POLICY)
+    for intervention, state in zip(session.parts.interventions, checkpoint.state["interventions"], strict=True):
+        intervention.load_state_dict(state)
 
 
 def _parity(session: Session, position: Position) -> dict[str, float]:

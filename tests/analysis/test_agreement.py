@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from steerctl.analysis import agreement as module
-from steerctl.analysis._bootstrap import Clusters, estimate
 from steerctl.analysis.agreement import MEASURES, agreement, ordered_resamples
+from steerctl.analysis.bootstrap import Clusters, estimate
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden/agreement.json").read_text())
 

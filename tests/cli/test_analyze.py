@@ -62,6 +62,19 @@ def test_without_own_terms_there_are_no_parts():
     assert "part of the measured" not in text
 
 
+def test_the_tokens_that_lost_and_gained_most_are_named():
+    tokens = token_table()
+    below = shown(tokens).partition("total, nats")[2].splitlines()[1:]
+    totals = {}
+    for text, change in zip(tokens["text"], tokens["measured"], strict=True):
+        totals[str(text)] = totals.get(str(text), 0.0) + change
+    least, most = min(totals, key=totals.get), max(totals, key=totals.get)
+    rows = [line for line in below if line.startswith("'")]
+    assert rows[0].startswith(repr(least)), (rows, totals)
+    assert rows[-1].startswith(repr(most)), (rows, totals)
+    assert float(rows[0].split()[-2]) == pytest.approx(totals[least], rel=0.01)
+
+
 def test_no_tokens_are_a_line():
     assert shown({name: values[:0] for name, values in token_table().items()}).strip() == (
         "none of these steps has a trained token"
@@ -78,6 +91,7 @@ def test_a_stored_run(run, tmp_path):
     rank = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")  # which this process is, since `run`
     plain = {name: value for name, value in environment(COLUMNS="100").items() if name not in rank}
     words = ["analyze", str(run), "--positions", "8", "--out", str(tmp_path / "tables")]
+    words += ["--page", str(tmp_path / "tokens.html")]
     command = [sys.executable, "-m", "steerctl", *words]
     done = subprocess.run(command, env=plain, capture_output=True, text=True, check=False, timeout=280)
     assert (done.returncode, done.stderr) == (0, "")
@@ -86,6 +100,11 @@ def test_a_stored_run(run, tmp_path):
     assert sum(line.endswith("done again bit for bit") for line in lines) == 2
     for word in ("exact", "own_state + own_second_order", "first_order", "interference", "remainder"):
         assert any(line.startswith(word) for line in lines), word
+    assert lines[-1] == f"page: {tmp_path / 'tokens.html'}"
+    page = (tmp_path / "tokens.html").read_text(encoding="utf-8")
+    assert page.count("<article") > 0
+    for label in ("measured", "first order, whole update", "own state", "exact", "released code"):
+        assert label in page, label
     names = sorted(path.name for path in (tmp_path / "tables").iterdir())
     assert names == ["step_000001.parquet", "step_000002.parquet"]
 

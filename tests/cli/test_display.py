@@ -10,7 +10,7 @@ from rich.console import Console
 from steerctl.cli._display import SHOWN, LivePanel, Plain, Quiet, display
 from steerctl.cli._write import clock, sparkline
 from steerctl.metrics.catalogue import metrics
-from steerctl.run.reporter import Everyone
+from steerctl.run.reporter import LOADING, Everyone
 from steerctl.spec.experiment import ExperimentSpec
 
 NUMBERS = {
@@ -90,10 +90,23 @@ def test_a_small_terminal_reads_well(spec, width):
 
 
 def test_nothing_is_cut_when_there_is_one_step_and_no_room(spec):
-    reporter = LivePanel(console(30, terminal=True))
+    terminal = console(30, terminal=True)
+    reporter = LivePanel(terminal)
     reporter.start(spec, Path("runs/toy"), 1, 1)
     reporter.step(1, {})
     reporter.close()
+    lines = terminal.file.getvalue().splitlines()
+    assert any("toy: grpo + steer" in line for line in lines)
+    assert any("1/1" in line for line in lines)
+
+
+@pytest.mark.parametrize(("kind", "said"), [(Plain, True), (LivePanel, True), (Quiet, False)])
+def test_that_loading_began_is_said_at_once(kind, said):
+    terminal = console(80, terminal=kind is LivePanel)
+    reporter = kind(terminal)
+    reporter.phase(0, LOADING, 0, 0)
+    reporter.close()
+    assert ("loading the policy" in terminal.file.getvalue()) == said
 
 
 def test_the_live_panel_ends_with_the_message(spec):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -11,10 +9,10 @@ from typing import Any
 import torch
 
 from steerctl.engine.checkpoint import read_index, save_state
-from steerctl.engine.environment import current_rank, prepare_single
 from steerctl.engine.policy import DeepSpeedPolicy
 from steerctl.errors import NonFiniteError, SpecError
 from steerctl.spec.experiment import EngineSpec, OptimSpec, PolicySpec
+from tests.engine.answers import answer
 from tests.engine.toy import toy_loss, toy_update
 
 NEEDS = frozenset({"entropy_grad"})
@@ -45,7 +43,7 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return all(torch.equal(one[name], other[name]) for name in one)
 
 
-def run(settings: dict[str, Any]) -> dict[str, Any]:
+def run(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
     policy = build(settings)
     first, second = (toy_update(index, policy.rank, policy.world_size) for index in (0, 1))
     report: dict[str, Any] = {"fresh": probe(policy, first, settings)}
@@ -115,13 +113,5 @@ def by_row(policy: DeepSpeedPolicy, batches: Any, values: list[torch.Tensor]) ->
     return {row: numbers for share in policy.all_gather(own) for row, numbers in share.items() if row >= 0}
 
 
-def main() -> None:
-    environment = current_rank() or prepare_single()
-    folder, job = Path(sys.argv[1]), sys.argv[2]
-    reports = {settings["name"]: run(settings) for settings in json.loads((folder / f"{job}.json").read_text())}
-    if environment.rank == 0:
-        (folder / f"{job}-{environment.world_size}.json").write_text(json.dumps(reports))
-
-
 if __name__ == "__main__":
-    main()
+    answer(run)

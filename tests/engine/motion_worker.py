@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import save_file
 
-from steerctl.engine.environment import current_rank, prepare_single
 from steerctl.engine.motion import Motion, MotionWatch
 from steerctl.engine.policy import DeepSpeedPolicy
 from steerctl.spec.experiment import EngineSpec, OptimSpec, PolicySpec
+from tests.engine.answers import answer
 from tests.engine.toy import toy_loss, toy_update
 
 PARTS = ("before", "change", "share", "carried", "gradient")
@@ -60,7 +58,7 @@ def missed_by(motion: Motion, name: str, after: torch.Tensor) -> float:
     return float((missed / change.abs().clamp(min=1e-30)).max())
 
 
-def run(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
+def run(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
     policy = build(settings)
     report: dict[str, Any] = {"updates": []}
     for index in range(UPDATES):
@@ -84,14 +82,5 @@ def run(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
     return report
 
 
-def main() -> None:
-    environment = current_rank() or prepare_single()
-    folder, job = Path(sys.argv[1]), sys.argv[2]
-    cases = json.loads((folder / f"{job}.json").read_text())
-    reports = {settings["name"]: run(settings, folder) for settings in cases}
-    if environment.rank == 0:
-        (folder / f"{job}-{environment.world_size}.json").write_text(json.dumps(reports))
-
-
 if __name__ == "__main__":
-    main()
+    answer(run)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from steerctl.engine.checkpoint import load_state, read_index, save_state
-from steerctl.engine.environment import current_rank, prepare_single
 from steerctl.engine.policy import DeepSpeedPolicy
 from steerctl.engine.reference import reference_weights, renew_reference
 from steerctl.spec.experiment import EngineSpec, OptimSpec, PolicySpec
+from tests.engine.answers import answer
 from tests.engine.gradients_worker import backward, same, weights
 from tests.engine.toy import toy_update
 
@@ -33,7 +31,7 @@ def frozen(policy: DeepSpeedPolicy) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in reference_weights(policy)}
 
 
-def run(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
+def run(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
     policy, report = build(settings), {}
     batches = toy_update(0, policy.rank, policy.world_size)
     start = weights(policy)
@@ -74,14 +72,5 @@ def run(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
     return report
 
 
-def main() -> None:
-    environment = current_rank() or prepare_single()
-    folder, job = Path(sys.argv[1]), sys.argv[2]
-    cases = json.loads((folder / f"{job}.json").read_text())
-    reports = {settings["name"]: run(settings, folder) for settings in cases}
-    if environment.rank == 0:
-        (folder / f"{job}-{environment.world_size}.json").write_text(json.dumps(reports))
-
-
 if __name__ == "__main__":
-    main()
+    answer(run)

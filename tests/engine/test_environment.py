@@ -64,4 +64,6 @@ def test_first_host(nodes: str, host: str) -> None:
 
 def test_free_port_can_be_bound() -> None:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", free_port()))
+        port = free_port()
+        probe.bind(("127.0.0.1", port))
+        assert probe.getsockname() == ("127.0.0.1", port)

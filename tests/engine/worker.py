@@ -6,10 +6,8 @@ FOLDER/JOB-<ranks>.json with its weights in FOLDER/<case>-<ranks>[-<moment>].saf
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +15,13 @@ import torch
 from safetensors.torch import save_file
 
 from steerctl.engine.checkpoint import load_state, save_state
-from steerctl.engine.environment import current_rank, prepare_single
 from steerctl.engine.export import export_model
 from steerctl.engine.models import load_tokenizer
 from steerctl.engine.policy import DeepSpeedPolicy
 from steerctl.errors import NonFiniteError
 from steerctl.spec.experiment import EngineSpec, OptimSpec, PolicySpec
 from steerctl.types import TokenBatch, TokenStats
+from tests.engine.answers import answer
 from tests.engine.toy import toy_loss, toy_update
 
 NEEDS = frozenset({"entropy_grad"})
@@ -143,17 +141,11 @@ def _resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def main() -> None:
-    environment = current_rank() or prepare_single()
-    folder, job = Path(sys.argv[1]), sys.argv[2]
-    reports = {}
-    for settings in json.loads((folder / f"{job}.json").read_text()):
-        case = Case(folder, settings)
-        case.run()
-        reports[case.name] = case.report
-    if environment.rank == 0:
-        (folder / f"{job}-{environment.world_size}.json").write_text(json.dumps(reports))
+def run(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    case = Case(folder, settings)
+    case.run()
+    return case.report
 
 
 if __name__ == "__main__":
-    main()
+    answer(run)

@@ -30,5 +30,6 @@ def test_everyone_hears_everything_in_order():
     assert [call[0] for call in alone.calls] == ["start", "phase", "step", "note", "finish", "close"]
 
 
-def test_nobody_is_silent():
+def test_nobody_is_silent(capfd):
     drive(Everyone())
+    assert capfd.readouterr() == ("", "")

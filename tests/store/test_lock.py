@@ -34,7 +34,9 @@ def test_a_child_does_not_keep_the_lock(tmp_path):
     child.start()
     started.wait()
     try:
+        assert is_locked(tmp_path / "toy" / "lock")
         run.close()
+        assert not is_locked(tmp_path / "toy" / "lock")
         RunFolder.resume(tmp_path / "toy").close()
     finally:
         release.set()

@@ -22,7 +22,7 @@ from steerctl.engine.vllm.fleet import Fleet
 from steerctl.engine.vllm.transfer import open_direct
 from steerctl.engine.vllm.update import sleep
 from steerctl.engine.vllm.versions import require_vllm
-from steerctl.engine.vllm.weights import Tie, WeightFolders, WeightWriter
+from steerctl.engine.vllm.weights import WeightFolders, WeightWriter, find_tie
 from steerctl.engine.vllm.wire import Connection, Lost
 from steerctl.errors import EngineError, SpecError, SteerctlError
 from steerctl.protocols import Ranks
@@ -251,21 +251,6 @@ class ServedGenerator:
             seed=seed,
             weight_version=self.version,
         )
-
-
-def find_tie(policy: PolicySpec, folder: Path) -> Tie | None:
-    """The names of a tied head and of the embedding it is; None if the head has its own weight."""
-    from transformers import AutoConfig, AutoModelForCausalLM  # noqa: PLC0415 (seconds of import)
-
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=policy.trust_remote_code)
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config, trust_remote_code=policy.trust_remote_code)
-    head = model.get_output_embeddings()
-    if head is None or head.weight is not model.get_input_embeddings().weight:
-        return None
-    names = [name for name, value in model.named_parameters(remove_duplicate=False) if value is head.weight]
-    own = next(f"{name}.weight" for name, module in model.named_modules() if module is head)
-    return Tie(embedding=next(name for name in names if name != own), head=own)
 
 
 def _write(weights: Iterable[tuple[str, Tensor]], writer: WeightWriter | None) -> SteerctlError | None:

@@ -14,10 +14,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from steerctl.engine.shards import ShardWriter
 from steerctl.errors import StorageError
+from steerctl.spec.experiment import PolicySpec
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 (a private folder is made in it)
 SHARD_BYTES = 2**30
@@ -31,6 +33,21 @@ class Tie:
 
     embedding: str
     head: str
+
+
+def find_tie(policy: PolicySpec, folder: Path) -> Tie | None:
+    """The names of a tied head and of the embedding it is; None if the head has its own weight."""
+    from transformers import AutoConfig, AutoModelForCausalLM  # noqa: PLC0415 (seconds of import)
+
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=policy.trust_remote_code)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=policy.trust_remote_code)
+    head = model.get_output_embeddings()
+    if head is None or head.weight is not model.get_input_embeddings().weight:
+        return None
+    names = [name for name, value in model.named_parameters(remove_duplicate=False) if value is head.weight]
+    own = next(f"{name}.weight" for name, module in model.named_modules() if module is head)
+    return Tie(embedding=next(name for name in names if name != own), head=own)
 
 
 class WeightFolders:

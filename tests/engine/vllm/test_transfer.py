@@ -18,10 +18,11 @@ import torch
 from steerctl.engine.embedded import LocalGenerator
 from steerctl.engine.models import eos_ids, load_model, load_tokenizer, resolve
 from steerctl.engine.vllm.command import ServerSettings
-from steerctl.engine.vllm.generator import ServedGenerator, find_tie
+from steerctl.engine.vllm.generator import ServedGenerator
 from steerctl.engine.vllm.planes import NcclPlane
 from steerctl.engine.vllm.transfer import DirectPush
 from steerctl.engine.vllm.update import hold, release, sleep
+from steerctl.engine.vllm.weights import find_tie
 from steerctl.engine.vllm.wire import Connection
 from steerctl.errors import EngineError, SpecError
 from steerctl.spec.experiment import PolicySpec

@@ -7,8 +7,7 @@ from safetensors.torch import load_file
 
 from steerctl.engine.models import load_model
 from steerctl.engine.vllm import weights as weights_module
-from steerctl.engine.vllm.generator import find_tie
-from steerctl.engine.vllm.weights import Tie, WeightFolders
+from steerctl.engine.vllm.weights import Tie, WeightFolders, find_tie
 from steerctl.errors import StorageError
 from steerctl.spec.experiment import PolicySpec
 from tests.engine.toy import write_toy_model
