@@ -50,6 +50,8 @@ def judge(outcomes: Sequence[Outcome], received: Sequence[int]) -> Verdict:
     for outcome in outcomes:
         if outcome.code is not None and outcome.code < 0 and -outcome.code != ENDED:
             text = f"rank {outcome.rank} of {len(outcomes)} was killed ({_signal(-outcome.code)})"
+            if -outcome.code == signal.SIGABRT and outcome.said:  # what gave up has said why
+                text += f": {outcome.said[-1].strip()}"
             return Verdict(128 - outcome.code, text, resumable=True)
     if spoke and first is not None:
         return Verdict(first)

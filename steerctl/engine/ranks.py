@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import signal
@@ -64,9 +65,16 @@ def join(device: Device) -> None:
             dist.init_process_group(backend, store=HashStore(), rank=0, world_size=1)
         else:
             dist.init_process_group(backend, timeout=TIMEOUT)
+            atexit.register(_leave)
     except (RuntimeError, ValueError) as error:
         where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
         raise RankLostError(f"rank {os.environ.get('RANK')} cannot reach the others at {where}: {error}") from error
+
+
+def _leave() -> None:
+    """End the group's threads while Python can: gloo's, left to the end of the process, abort it now and then."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 @contextmanager

@@ -32,6 +32,12 @@ def test_a_killed_rank_is_named_and_rank_0_speaks_for_itself(codes: tuple[int, .
     assert verdict(*codes) == expected
 
 
+def test_a_rank_that_aborted_has_said_why() -> None:
+    text = "rank 1 of 2 was killed (signal 6): terminate called without an active exception"
+    said = ("a warning\n", "terminate called without an active exception\n")
+    assert verdict(RANK_LOST, -6, said=said) == Verdict(134, text, resumable=True)
+
+
 @pytest.mark.parametrize("first", [RANK_LOST, None, -ENDED])
 def test_another_ranks_line_is_shown_with_its_rank(first: int | None) -> None:
     assert verdict(first, 1, said=("no disk\n",)) == Verdict(1, "rank 1 of 2: no disk", resumable=True)
