@@ -116,6 +116,13 @@ def _json_row(file: Path, count: int, line: str) -> Mapping[str, Any]:
 
 
 def _hub_rows(path: str, split: str) -> Iterator[Mapping[str, Any]]:
+    loaded = load_hub(path, split)
+    names = _checked(f"{path} ({split})", loaded.features.arrow_schema)
+    return _table_rows(loaded.with_format("arrow").select_columns(names)[:])
+
+
+def load_hub(path: str, split: str, configuration: str | None = None) -> Any:  # noqa: ANN401 (an optional extra's class)
+    """A data set of the Hugging Face hub, whatever its columns; iterating gives mappings. Raises DataError."""
     try:
         import datasets  # noqa: PLC0415 (an optional extra)
     except ImportError:
@@ -124,11 +131,9 @@ def _hub_rows(path: str, split: str) -> Iterator[Mapping[str, Any]]:
             "or download a .parquet file and name that"
         ) from None
     try:
-        loaded = datasets.load_dataset(path, split=split)
+        return datasets.load_dataset(path, *([] if configuration is None else [configuration]), split=split)
     except Exception as error:  # the library raises whatever its file systems raise
         raise DataError(f"{path}: cannot be loaded from the Hugging Face hub: {_first_line(error)}") from error
-    names = _checked(f"{path} ({split})", loaded.features.arrow_schema)
-    return _table_rows(loaded.with_format("arrow").select_columns(names)[:])
 
 
 def _listed(names: list[str]) -> str:
