@@ -44,15 +44,19 @@ class DapoStrictVerifier:
 
 def strict_answer(text: str) -> str | None:
     """Content of the last box in the last 100 characters, unchanged; None without one or if its braces do not match."""
-    window = text[-_TAIL:][-_WINDOW:]
-    start = window.rfind(_BOX)
+    return content_of_last_box(text[-_TAIL:][-_WINDOW:])
+
+
+def content_of_last_box(text: str) -> str | None:
+    r"""What stands in the last `\boxed{}`, unchanged; None without one or if its braces do not match."""
+    start = text.rfind(_BOX)
     if start < 0:
         return None
     depth = 0
-    for at in range(start + len(_BOX) - 1, len(window)):
-        depth += (window[at] == "{") - (window[at] == "}")
+    for at in range(start + len(_BOX) - 1, len(text)):
+        depth += (text[at] == "{") - (text[at] == "}")
         if depth == 0:
-            return window[start + len(_BOX) : at]
+            return text[start + len(_BOX) : at]
     return None
 
 

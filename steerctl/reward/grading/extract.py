@@ -12,7 +12,9 @@ Where = Literal["boxed", "answer_line", "anywhere"]
 MAX_ANSWER = 4096
 _MAX_TRIES = 16
 _BOX = "\\boxed"
+_THOUGHT = "</think>"
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
+_ANY_BRACE = re.compile(r"[{}]")
 _ANSWER_LINE = re.compile(r"(?im)^[ \t*>#]{0,8}(?:the )?(?:final )?answer(?: is)?[ \t*]{0,4}:[ \t*]{0,4}(.+)$")
 
 
@@ -28,8 +30,9 @@ class Extraction:
 def last_boxed(text: str) -> Extraction:
     r"""Content of the last `\boxed{...}` whose braces match; escaped braces do not count.
 
-    A box that the end of the text cuts off is passed over for the one before it (at most 16 times). A box longer than
-    4,096 characters is "too_long" and final: regular expressions on it would cost seconds.
+    Where they match only if escaped ones do count, they count. A box that the end of the text cuts off is passed over
+    for the one before it (at most 16 times). A box longer than 4,096 characters is "too_long" and final: regular
+    expressions on it would cost seconds.
     """
     end = len(text)
     for _ in range(_MAX_TRIES):
@@ -43,6 +46,7 @@ def last_boxed(text: str) -> Extraction:
             continue
         start = text.index("{", start) + 1
         stop = _closing_brace(text, start)
+        stop = _closing_brace(text, start, escaped=True) if stop is None else stop
         if stop is not None:
             return Extraction(text[start:stop].strip())
         if len(text) - start > MAX_ANSWER:
@@ -57,7 +61,15 @@ def extract(text: str, where: Where) -> Extraction:
     answer_line  the last line that begins with "Answer:"
     anywhere     such a line, else the last 4,096 characters for the parser to search
     """
-    tail = text.rpartition("</think>")[2] if "</think>" in text else text
+    at = text.rfind(_BOX)
+    if (
+        at >= 0 and text.find(_THOUGHT, at) < 0 and text.startswith("{", at + len(_BOX))
+    ):  # nearly always; long texts unread
+        start = at + len(_BOX) + 1
+        stop = _closing_brace(text, start)
+        if stop is not None:
+            return Extraction(text[start:stop].strip())
+    tail = text.rpartition(_THOUGHT)[2]
     boxed = last_boxed(tail)
     if boxed.answer is not None or boxed.status == "too_long" or where == "boxed":
         return boxed
@@ -70,8 +82,11 @@ def extract(text: str, where: Where) -> Extraction:
     return Extraction(None, "no_answer")
 
 
-def _closing_brace(text: str, start: int) -> int | None:
-    """Index of the brace that closes the group opened just before `start`, at most 4,096 characters on."""
+def _closing_brace(text: str, start: int, *, escaped: bool = False) -> int | None:
+    r"""Index of the brace that closes the group opened just before `start`, at most 4,096 characters on.
+
+    With `escaped` a backslash before a brace is passed over, as in `\boxed{185\}`.
+    """
     limit = min(len(text), start + MAX_ANSWER + 1)
     stop = text.find("}", start, limit)
     if stop < 0:
@@ -79,7 +94,7 @@ def _closing_brace(text: str, start: int) -> int | None:
     if text.find("{", start, stop) < 0 and text.find("\\", start, stop) < 0:
         return stop
     depth = 1
-    for match in _BRACE.finditer(text, start, limit):
+    for match in (_ANY_BRACE if escaped else _BRACE).finditer(text, start, limit):
         depth += (match.group() == "{") - (match.group() == "}")
         if depth == 0:
             return match.start()

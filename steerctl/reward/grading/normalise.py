@@ -1,8 +1,7 @@
 r"""One spelling for answers that differ only in typography.
 
-Written from observed disagreements between graders and reference answers: trailing full stops, unit macros after a
-number (`540~\mathrm{cm}`), thin spaces between digit groups (`1\,234`), e-notation, mixed numbers. Every function is
-pure and is given at most 4,096 characters.
+Trailing full stops, units after a number (units.py), spaces and commas between digit groups, e-notation, mixed
+numbers, program notation (notation.py). Every function is pure and is given at most 4,096 characters.
 """
 
 from __future__ import annotations
@@ -11,42 +10,42 @@ import re
 import unicodedata
 from decimal import Decimal, InvalidOperation
 
+from steerctl.reward.grading.notation import as_latex, recurring
+from steerctl.reward.grading.units import TEXT, without_unit
+
 _SUPERSCRIPT = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 _SYMBOLS = {
     "−": "-", "–": "-", "—": "-", "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ", "÷": r"\div ", "π": r"\pi ",
     "°": r"^\circ ", "∞": r"\infty ", "≤": r"\leq ", "≥": r"\geq ", "≠": r"\neq ", "∪": r"\cup ", "∩": r"\cap ",
-    "±": r"\pm ", "∈": r"\in ", "⁄": "/", "\u2009": " ", "\u202f": " ",
+    "±": r"\pm ", "∈": r"\in ", "⁄": "/", "\u2009": " ", "\u202f": " ", "\u00a0": " ", "∅": r"\emptyset ",
+    "≈": r"\approx ", "∖": r"\setminus ", "ℝ": r"\mathbb{R} ", "⟨": r"\langle ", "⟩": r"\rangle ",
 }  # fmt: skip
 _NUMBER = r"(?:\d+(?:\.\d+)?|\.\d+)"
-_QUANTITY = rf"[-+]?(?:{_NUMBER}|(?:\d+ ?)?\\[dt]?frac ?(?:\{{[^{{}}]*\}}|\d) ?(?:\{{[^{{}}]*\}}|\d))"
-_TEXT = r"\\(?:text|textrm|textnormal|textbf|mathrm|mbox|rm|operatorname)"
-_THOUSANDS = re.compile(r"(?<=\d)(?:,?\\!\s*|\\[,;: ]\s*|\{,\}\s*)(?=\d{3}(?!\d))")
+_THOUSANDS = re.compile(r"(?<=\d)(?:,?\\!\s*|\\[,;: ]\s*|\{(?:,|\\,)\}\s*)(?=\d{3}(?!\d))")
 _COMMAS = re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
-_UNIT = re.compile(rf"({_QUANTITY})(?:\s|~|\\[ ,;:])*{_TEXT}\s*\{{([^{{}}]*)\}}(?:\s*\^\s*\{{?-?\d\}}?)?")
-_WORDS = re.compile(rf"({_QUANTITY})\s+([A-Za-z]{{3,}}(?: [A-Za-z]{{3,}}){{0,3}})")
+_SPACES = re.compile(r"[-+]?\d{1,3}(?:[ ~]\d{3})+(?:\.\d+)?")
+_LEAD = re.compile(r"(?:=|\\approx|\\simeq|\\sim|\\therefore|\\implies|\\Rightarrow)(?![a-zA-Z])\s*")
+_LABEL = re.compile(rf"(?i)(?:{TEXT}\s*\{{)?\s*(?:final )?answer(?: is)?\s*[:=]\s*\}}?\s*")
 _MIXED = re.compile(r"([-+]?)(\d+)\s+(\d+)/(\d+)")
 _FLIPPED = re.compile(rf"([-+]?{_NUMBER})\s*=\s*([A-Za-z])")
 _E_NOTATION = re.compile(rf"(?<![A-Za-z\d.\\])({_NUMBER})[eE]([-+]?\d+)(?![\d.])")
 _POWER = re.compile(rf"([-+]?)(?:({_NUMBER})\s*(?:\\times|\\cdot|\*)\s*)?10\s*\^\s*(?:\{{\s*([-+]?\d+)\s*\}}|(\d))")
-_PERCENT = re.compile(rf"\s*(?:\\?%|{_TEXT}\s*\{{\s*(?:percent|percentage|pct)\s*\}}|percentage|percent|pct)\s*")
-_FUNCTIONS = {"sin", "cos", "tan", "cot", "sec", "csc", "log", "exp", "sqrt", "mod", "and", "choose", "factorial"}
-_AMOUNTS = {"dozen", "hundred", "thousand", "million", "billion", "trillion", "percent", "percentage", "pct"}
-_WORDED = {"times", "plus", "minus", "over", "squared", "cubed", "the", "infinity", "alpha", "beta", "gamma", "theta"}
-_NOT_UNITS = frozenset(_FUNCTIONS | _AMOUNTS | _WORDED)
-_NUMBER_MACROS = frozenset({"e", "i", "j", "d", "pi", "ln", "log", *_NOT_UNITS})
+_PERCENT = re.compile(rf"\s*(?:\\?%|{TEXT}\s*\{{\s*(?:percent|percentage|pct)\s*\}}|percentage|percent|pct)\s*")
+_EMPTY_SET = re.compile(r"\\varnothing(?![a-zA-Z])|^\\\{\s*\\\}$")
+_END_MARKS = ("\\quad", "\\,", "\\;", "\\:", "\\!", "~", ".", "\\", " ", "\n", "\t")
 
 
 def normalise(answer: str) -> str:
     r"""The answer with typography removed and mathematics kept: `$1{,}234~\mathrm{cm}$.` becomes `1234`."""
     text = _symbols(answer)
     text = re.sub(r"(?<!\\)\\[()\[\]]|\\?\$|\\displaystyle(?![a-zA-Z])", "", text)
-    text = _THOUSANDS.sub("", text).strip()
-    text = _without_end_mark(text)
-    if text.startswith("+"):
-        text = text[1:].lstrip()
-    if _COMMAS.fullmatch(text):
-        text = text.replace(",", "")
-    text = _E_NOTATION.sub(r"\1 \\times 10^{\2}", _mixed(_without_unit(text)))
+    text = recurring(_THOUSANDS.sub("", text).strip())
+    text = _without_lead(_without_end_marks(text))
+    text = _without_end_marks(without_unit(text))
+    if _COMMAS.fullmatch(text) or _SPACES.fullmatch(text):
+        text = re.sub("[, ~]", "", text)
+    text = _E_NOTATION.sub(r"\1 \\times 10^{\2}", _mixed(text))
+    text = _EMPTY_SET.sub(r"\\emptyset", as_latex(text))
     flipped = _FLIPPED.fullmatch(text)
     return f"{flipped.group(2)}={flipped.group(1)}" if flipped else text
 
@@ -55,7 +54,7 @@ def canonical(normalised: str) -> str:
     r"""For comparing spellings: no spaces (except between digits), `\left`, `\right`, `\text`; one kind of `\frac`."""
     text = re.sub(r"\\(?:left|right|bigl|bigr|big|Big)(?![a-zA-Z])\.?", "", normalised)
     text = re.sub(r"\\[dtc]frac(?![a-zA-Z])", r"\\frac", text)
-    text = re.sub(_TEXT + r"\s*\{([^{}]*)\}", r"\1", text)
+    text = re.sub(TEXT + r"\s*\{([^{}]*)\}", r"\1", text)
     text = re.sub(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ)", "", text)
     text = re.sub(r"(?<=\d)(?:\s|~|\\[ ,;:])+(?=\d)", "\0", text)
     return re.sub(r"\s|~|\\[ ,;:!]|\\quad", "", text).replace("\0", " ")
@@ -96,24 +95,22 @@ def _symbols(text: str) -> str:
     return text.replace("⁄", "/")
 
 
-def _without_end_mark(text: str) -> str:
-    r"""Without trailing full stops and stray backslashes; `\right.` keeps its dot."""
-    while text and text[-1] in ".\\ \n\t":
-        if text.endswith("\\right."):
+def _without_end_marks(text: str) -> str:
+    r"""Without trailing full stops, spaces and stray backslashes; `\right.` keeps its dot."""
+    while text and not text.endswith("\\right."):
+        mark = next((mark for mark in _END_MARKS if text.endswith(mark)), None)
+        if mark is None:
             break
-        text = text[:-1]
+        text = text[: -len(mark)]
     return text
 
 
-def _without_unit(text: str) -> str:
-    """A quantity without the unit after it. A letter that is a number (e, i) and words of amount stay."""
-    match = _UNIT.fullmatch(text)
-    if match and match.group(2).strip() and _NUMBER_MACROS.isdisjoint(match.group(2).lower().split()):
-        return match.group(1)
-    match = _WORDS.fullmatch(text)
-    if match and _NOT_UNITS.isdisjoint(match.group(2).lower().split()):
-        return match.group(1)
-    return text
+def _without_lead(text: str) -> str:
+    """Without "Answer:", a relation sign that has no left side, a plus sign."""
+    text = _LABEL.sub("", text, count=1) if _LABEL.match(text) else text
+    lead = _LEAD.match(text)
+    text = text[lead.end() :] if lead else text
+    return text[1:].lstrip() if text.startswith("+") else text
 
 
 def _mixed(text: str) -> str:

@@ -15,7 +15,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +33,13 @@ class Task:
     """Is any of `answers` equal to `gold`?
 
     kind  how an answer is read: "box" as one formula, "prose" with a formula somewhere in it, "line" both ways;
-          "gold": is `gold` equal to itself once parsed?
+          "gold": can `gold` be read? "qwen", "default": the modes of qwen.py and of math-verify as published
     """
 
     kind: Kind
     gold: str
     answers: tuple[str, ...] = ()
+    relative_tolerance: float = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ class _Worker:
 
     def give(self, index: int, task: Task, seconds: float) -> None:
         """Send a task; a worker that has died is noticed when its replies end."""
-        line = json.dumps({"id": index, "kind": task.kind, "gold": task.gold, "answers": task.answers})
+        line = json.dumps({"id": index, **asdict(task)})
         self.task, self.until = index, time.monotonic() + seconds
         assert self.process.stdin is not None  # noqa: S101 (always piped)
         data = memoryview(line.encode() + b"\n")

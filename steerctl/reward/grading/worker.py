@@ -1,7 +1,8 @@
 r"""One grading process: reads tasks as JSON lines, answers each with one JSON line, and may be killed at any moment.
 
-math-verify bounds itself with SIGALRM, which works only in the main thread of a process: here, and not in the process
-that trains. Its alarms do not interrupt a single long C call (a power tower), so the parent also kills by the clock.
+The judge bounds itself by a timer signal, which works only in the main thread of a process: here, and not in the
+process that trains. A signal does not interrupt a single long C call (a power tower), so the parent also kills by the
+clock.
 """
 
 from __future__ import annotations
@@ -13,28 +14,18 @@ import os
 import resource
 import select
 import signal
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, Literal
 
-Kind = Literal["box", "line", "prose", "gold"]
-_SECONDS = 2
+from steerctl.reward.grading.judge import Parsed, Undecided, as_published, equal, parse_answer
+from steerctl.reward.grading.qwen import math_equal
+
+Kind = Literal["box", "line", "prose", "gold", "qwen", "default"]
 _CPU_SECONDS_PER_TASK = 30
 _CLEAR_EVERY = 2000
 _CHUNK = 1 << 16
-
-
-class _Undecided(Exception):
-    def __init__(self, status: str, why: str) -> None:
-        super().__init__(why)
-        self.status = status
-        self.why = why
-
-
-@dataclass(frozen=True, slots=True)
-class _Parsed:
-    expressions: tuple[Any, ...]
+_WHOLE: dict[str, Callable[[str, str], bool]] = {"qwen": math_equal, "default": as_published}
 
 
 def main(memory_bytes: int) -> None:
@@ -57,72 +48,43 @@ def main(memory_bytes: int) -> None:
             _clear_caches()
         _allow_cpu_time()
         task = json.loads(line)
-        _send(replies, {"id": task["id"], **_judge(task["kind"], task["gold"], task["answers"])})
+        _send(
+            replies,
+            {"id": task["id"], **_judge(task["kind"], task["gold"], task["answers"], task["relative_tolerance"])},
+        )
 
 
-def _judge(kind: Kind, gold: str, answers: list[str]) -> dict[str, Any]:
+def _judge(kind: Kind, gold: str, answers: list[str], relative_tolerance: float) -> dict[str, Any]:
+    why = kind if kind in _WHOLE else "parser"
     try:
-        reference = _reference(gold)
-        if kind == "gold":
-            return {"right": _verify(reference, reference), "status": "ok", "why": "parser"}
-        readings = [(answer, False) for answer in answers if kind != "prose"]
-        readings += [(answer, True) for answer in answers if kind != "box"]
-        for answer, anywhere in readings:
-            if _verify(reference, _parse(answer, anywhere=anywhere)):
-                return {"right": True, "status": "ok", "why": "parser"}
-    except _Undecided as undecided:
+        return {"right": _right(kind, gold, answers, relative_tolerance), "status": "ok", "why": why}
+    except Undecided as undecided:
         return {"right": False, "status": undecided.status, "why": undecided.why}
     except MemoryError:
         _clear_caches()
         return {"right": False, "status": "error", "why": "out of memory"}
     except Exception as error:  # noqa: BLE001 (untrusted text: whatever it provokes is a verdict)
         return {"right": False, "status": "error", "why": type(error).__name__}
-    return {"right": False, "status": "ok", "why": "parser"}
+
+
+def _right(kind: Kind, gold: str, answers: list[str], relative_tolerance: float) -> bool:
+    if kind in _WHOLE:
+        return _WHOLE[kind](answers[0], gold)
+    reference = _reference(gold)
+    if kind == "gold":
+        return bool(reference.expressions)
+    readings = [(answer, False) for answer in answers if kind != "prose"]
+    readings += [(answer, True) for answer in answers if kind != "box"]
+    return any(equal(reference, parse_answer(answer, anywhere=prose), relative_tolerance) for answer, prose in readings)
 
 
 @lru_cache(maxsize=1024)
-def _reference(gold: str) -> _Parsed:
+def _reference(gold: str) -> Parsed:
     """A reference answer, parsed once for all responses to its problem."""
     try:
-        return _parse(gold, anywhere=False)
-    except _Undecided as undecided:
-        raise _Undecided("error", f"reference answer: {undecided.why}") from None
-
-
-def _parse(text: str, *, anywhere: bool) -> _Parsed:
-    """What math-verify reads: in `text` as one formula, or in prose with an answer somewhere."""
-    from math_verify import ExprExtractionConfig, LatexExtractionConfig, parse  # noqa: PLC0415
-    from math_verify.errors import TimeoutException  # noqa: PLC0415
-
-    configuration = [LatexExtractionConfig(boxed_match_priority=50 if anywhere else 0), ExprExtractionConfig()]
-    source = text if anywhere else f"\\boxed{{{text}}}"
-    try:
-        return _Parsed(tuple(parse(source, configuration, parsing_timeout=_SECONDS, raise_on_error=True)))
-    except TimeoutException:
-        raise _Undecided("timeout", f"reading took over {_SECONDS} s") from None
-
-
-def _verify(gold: _Parsed, answer: _Parsed) -> bool:
-    from math_verify import verify  # noqa: PLC0415
-    from math_verify.errors import TimeoutException  # noqa: PLC0415
-
-    left, right = list(gold.expressions), list(answer.expressions)
-    try:
-        equal = verify(left, right, timeout_seconds=_SECONDS, raise_on_error=True)
-    except TimeoutException:
-        raise _Undecided("timeout", f"comparing took over {_SECONDS} s") from None
-    return bool(equal) and not (left and right and _equal_only_by_rounding(left[0], right[0]))
-
-
-def _equal_only_by_rounding(gold: Any, answer: Any) -> bool:  # noqa: ANN401 (whatever SymPy parsed)
-    """math-verify rounds to six decimals, so it takes 2^-99 for 2^-98: small numbers are compared relatively here."""
-    if not (getattr(gold, "is_number", False) and getattr(answer, "is_number", False)):
-        return False
-    try:
-        exact, given = complex(gold.evalf(15)), complex(answer.evalf(15))
-    except (TypeError, ValueError, ArithmeticError):  # a per cent or an interval: not one number
-        return False
-    return abs(exact) < 1e-3 and abs(given) < 1e-3 and abs(exact - given) > 1e-4 * abs(exact)
+        return parse_answer(gold, anywhere=False)
+    except Undecided as undecided:
+        raise Undecided("error", f"reference answer: {undecided.why}") from None
 
 
 def _lines() -> Iterator[bytes]:
