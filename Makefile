@@ -19,10 +19,12 @@ PROBE := import urllib.request; urllib.request.urlopen("$(TORCH_CPU_INDEX)/torch
 # Relative, so that a clone may lie in a path with spaces.
 BIN := .venv/bin
 
-.PHONY: help quickstart quickstart-grpo quickstart-steer test check tiny-policy docs fig3 tightness golden lock clean-env
+.PHONY: help quickstart quickstart-grpo quickstart-steer test check tiny-policy docs tightness golden lock clean-env
+.PHONY: fig3 fig6 fig8 fig11 fig15 fig16 fig22 fig23
+.PHONY: fig1 fig9 fig10 fig18 fig19 fig20 fig21
 
 help:  ## this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
+	@sed -n 's/^\([a-z0-9 -]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 25
 
 # --- what a newcomer runs ---------------------------------------------------------------------------------------------
 
@@ -36,7 +38,15 @@ quickstart-grpo quickstart-steer: quickstart-%: .venv/runtime.stamp
 
 # --- what a contributor runs ------------------------------------------------------------------------------------------
 
+# The strongest sandbox for programs in answers; without it the next one that holds is used (docs/sandbox.md).
+define bubblewrap
+	command -v bwrap >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	  && DEBIAN_FRONTEND=noninteractive timeout 120 apt-get install -y -q bubblewrap >/dev/null 2>&1; } \
+	  || echo "bubblewrap is not installed: code is confined by Landlock and seccomp if the kernel has them (docs/sandbox.md)"
+endef
+
 test: .venv/dev.stamp  ## make the full environment (real DeepSpeed, real vLLM for CPU) and run every test
+	@$(bubblewrap)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 check: .venv/dev.stamp  ## ruff, mypy --strict, import-linter, and every experiment file loads
@@ -56,11 +66,37 @@ docs: .venv/dev.stamp  ## write the generated pages: docs/config.md, docs/interv
 fig3: .venv/dev.stamp  ## the paper's Figure 3: the surface of δ over probability and entropy
 	@$(BIN)/python experiments/figures/fig3.py
 
+# Figures that need training. `make fig6 SCALE=paper` trains the 7B of experiments/paper/base.yaml, not the embedded policy.
+fig6 fig22 fig23: .venv/dev.stamp  ## eight schemes that scale one quadrant of tokens, against GRPO (one study, three figures)
+	@$(BIN)/python -m experiments.quadrants.quadrants
+
+fig8: .venv/dev.stamp  ## W-REINFORCE: the weight of right responses, from NSR to PSR
+	@$(BIN)/python -m experiments.reinforce_weight.reinforce_weight
+
+fig11: .venv/dev.stamp  ## GTPO, entropy-shaped advantage and GRPO: entropy and reward over training
+	@$(BIN)/python -m experiments.shaped_advantage.shaped_advantage
+
+fig15: .venv/dev.stamp  ## STEER's token weight against the entropy change, at clip 0.99/5
+	@$(BIN)/python -m experiments.steer_weights.extreme
+
+fig16: .venv/dev.stamp  ## STEER's mappings: exponential, linear, binary
+	@$(BIN)/python -m experiments.steer_weights.mappings
+
+# Figures of single tokens' entropy changes: one study, whose runs all share. SCALE=paper: the paper's models and data.
+fig1: .venv/dev.stamp  ## predicted against measured entropy change over the first ten steps
+fig9: .venv/dev.stamp  ## where clipped tokens lie, by probability
+fig10: .venv/dev.stamp  ## a state's entropy against its change
+fig18 fig20: .venv/dev.stamp  ## distribution of the change, three sizes, on either set of problems
+fig19 fig21: .venv/dev.stamp  ## predicted against measured change, three sizes, on either set of problems
+fig1 fig9 fig10 fig18 fig19 fig20 fig21:
+	@$(BIN)/python -m experiments.token_changes.figures $@
+
 tightness: .venv/dev.stamp  ## is the first-order theory tight: the tabular study and that of the tiny policy
 	@OMP_NUM_THREADS=1 $(BIN)/python experiments/tightness/tabular.py
 	@OMP_NUM_THREADS=1 $(BIN)/python experiments/tightness/transformer.py
 
-golden: .venv/dev.stamp  ## rewrite the snapshots of the JSON Schema and of the command line's help
+golden: .venv/dev.stamp  ## rewrite tests/golden: what exact arithmetic says, the JSON Schema, the command line's help
+	@for each in tests/golden/make_*.py; do $(BIN)/python $$each; done
 	@$(BIN)/python tests/golden/write_snapshots.py
 
 lock: .venv/dev.stamp  ## rewrite the lock files from what is installed in .venv

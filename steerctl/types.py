@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Finish = Literal["stop", "length"]
-Status = Literal["ok", "no_answer", "too_long", "timeout", "error"]
+Status = Literal["ok", "no_answer", "too_long", "timeout", "oom", "crash", "error", "infra_error"]
 Scope = Literal["micro_batch", "update", "step"]
 Need = Literal["entropy_grad", "reference", "teacher"]
 Statistic = Literal["logprobs", "entropy"]

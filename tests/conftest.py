@@ -26,6 +26,14 @@ def _no_engine_left_behind() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def shared_code() -> Path:
+    folder = Path(os.environ.get("STEERCTL_SHARED_DATA", _ROOT.parent / "shared" / "data")) / "code"
+    if not folder.is_dir():
+        pytest.skip("the shared data is not here; name its folder in STEERCTL_SHARED_DATA")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def shared_math() -> Path:
     folder = Path(os.environ.get("STEERCTL_SHARED_DATA", _ROOT.parent / "shared" / "data")) / "math"
     if not folder.is_dir():

@@ -20,7 +20,7 @@ import typer
 from steerctl import __version__
 from steerctl.errors import SteerctlError
 
-ORDER = ("train", "rollout", "analyze", "check", "doctor", "schema", "runs")
+ORDER = ("train", "sweep", "rollout", "eval", "analyze", "check", "doctor", "schema", "runs")
 INTERRUPTED = 130
 
 HELP = """\
@@ -72,6 +72,8 @@ def build() -> typer.Typer:
         module = importlib.import_module(f"{__name__}.{name}")
         group = getattr(module, "app", None)
         if isinstance(group, typer.Typer):
+            for inner in group.registered_commands:
+                inner.help = _help(inner.callback) if inner.callback else None
             app.add_typer(group, name=name)
         else:
             command = getattr(module, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,11 +13,12 @@ from rich.table import Table
 from rich.text import Text
 
 from steerctl.analysis.attribution import by_text
-from steerctl.analysis.columns import COLUMNS
+from steerctl.analysis.columns import COLUMNS, PLAIN, TRAINED
 from steerctl.analysis.shares import decomposition
-from steerctl.analysis.slices import slices
+from steerctl.analysis.slices import GROUPINGS, slices
 from steerctl.analysis.table import arrays
 from steerctl.report.tokens import LABELS, visible, write_token_page
+from steerctl.store.atomic import writing
 
 if TYPE_CHECKING:
     from steerctl.analysis.bootstrap import Estimate
@@ -40,11 +42,25 @@ def present(steps: Sequence[AnalyzedStep], console: Console | None = None) -> No
     if not len(tokens["measured"]):
         console.print("none of these steps has a trained token")
         return
-    console.print(agreement_table(tokens))
-    if np.isfinite(tokens["own_state"]).any():
-        console.print(parts_table(tokens))
-    console.print(movers_table(tokens))
+    optimisers = by_optimiser(tokens)
+    for name, few in optimisers.items():
+        if len(optimisers) > 1:
+            console.print(f"{name} at learning rate {_rates(few)}", style="bold")
+        console.print(agreement_table(few))
+        if np.isfinite(few["own_state"]).any():
+            console.print(parts_table(few))
+    console.print(movers_table(optimisers.get(TRAINED, tokens)))
     console.print(NOTES, style="dim", markup=False)
+
+
+def by_optimiser(tokens: Tokens) -> dict[str, Tokens]:
+    """The tokens of the steps as they were, and those of the steps that might have been."""
+    found: dict[str, Tokens] = {}
+    for name in (TRAINED, PLAIN):
+        own_N = tokens["optimiser"] == name
+        if own_N.any():
+            found[name] = {column: values[own_N] for column, values in tokens.items()}
+    return found
 
 
 def agreement_table(tokens: Tokens) -> Table:
@@ -92,7 +108,8 @@ def write_page(steps: Sequence[AnalyzedStep], path: Path, title: str) -> None:
     Raises:
         StorageError: the file cannot be written.
     """
-    tokens = arrays(*(each.table for each in steps))
+    every: Tokens = arrays(*(each.table for each in steps))
+    tokens = by_optimiser(every).get(TRAINED, every)
     names = [name for name in LABELS if name != "measured" and np.isfinite(tokens[name]).any()]
     in_nats = {name for name in names if COLUMNS[name].unit == "nats"}
     others = [name for name in names if name not in in_nats]
@@ -101,6 +118,30 @@ def write_page(steps: Sequence[AnalyzedStep], path: Path, title: str) -> None:
     scales = {name: 1.0 if name in in_nats else slopes.get(name) for name in names}
     predictions = {name: scale for name, scale in scales.items() if scale is not None}
     write_token_page(tokens, path, title=title, predictions=predictions)
+
+
+def write_slices(steps: Sequence[AnalyzedStep], path: Path) -> None:
+    """Agreement of every prediction by each of `GROUPINGS`, the optimisers apart, as CSV.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    tokens = arrays(*(each.table for each in steps))
+    lines = [
+        {"optimiser": name, **line.flat()}
+        for name, few in by_optimiser(tokens).items()
+        for line in slices(few, by=[by for by in GROUPINGS if by != "optimiser"])
+    ]
+    columns = list(lines[0]) if lines else ["optimiser", "prediction", "by", "group"]
+    with writing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        for line in lines:
+            writer.writerow({name: f"{v:.6g}" if isinstance(v, float) else v for name, v in line.items()})
+
+
+def _rates(tokens: Tokens) -> str:
+    return ", ".join(f"{rate:g}" for rate in np.unique(tokens["learning_rate"]).tolist())
 
 
 def _value(estimate: Estimate, form: str = "{:.2f}") -> str:

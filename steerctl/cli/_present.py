@@ -44,7 +44,7 @@ def present(file: str, loaded: LoadedSpec, findings: list[Finding], *, json: boo
         console.print(
             label + Text(f"{loaded.blame(found.path, found.text)}: {found.path}: {found.text}", style="default")
         )
-    console.print(Text(f"{file}: {_verdict(findings)}"))
+    console.print(Text(f"{file}: {verdict(findings)}"))
 
 
 def _print_spec(console: Console, loaded: LoadedSpec) -> None:
@@ -77,7 +77,8 @@ def _float(dumper: yaml.SafeDumper, value: float) -> yaml.ScalarNode:
 _Dumper.add_representer(float, _float)
 
 
-def _verdict(findings: list[Finding]) -> str:
+def verdict(findings: list[Finding]) -> str:
+    """`ready`, or `not ready`, with what was found."""
     counts = [(level, sum(found.level == level for found in findings)) for level in ("error", "warning", "note")]
     said = ", ".join(f"{count} {level}{'s' if count != 1 else ''}" for level, count in counts if count)
     ready = "not ready" if any(found.level == "error" for found in findings) else "ready"

@@ -14,7 +14,7 @@ from rich.text import Text
 from steerctl.cli._display import clock
 
 if TYPE_CHECKING:
-    from steerctl.run.rollout import SamplingDisplay
+    from steerctl.run.sampling import SamplingDisplay
 
 BETWEEN_SECONDS = 5.0
 """Between two lines where the output is no terminal."""

@@ -20,9 +20,10 @@ def check(
         bool, typer.Option("--elsewhere", help="It will run on another machine: leave out files, devices and cores.")
     ] = False,
 ) -> None:
-    r"""Validate an experiment and say what will hurt later.
+    r"""Validate an experiment, or a sweep, and say what will hurt later.
 
-    Nothing is started. The experiment is printed with every default written out, then what was found.
+    Nothing is started. The experiment is printed with every default written out, then what was found. Of a sweep, what
+    was found in any of its experiments, and in comparing them.
 
     \b
       steerctl check experiments/quickstart/steer.yaml
@@ -32,9 +33,11 @@ def check(
     Exit code 2 if anything is an error; warnings and notes do not change it.
     """
     from steerctl.cli._present import present
+    from steerctl.cli._present_sweep import check_sweep_file
     from steerctl.spec.checks import check_spec
     from steerctl.spec.load import load_spec
     from steerctl.spec.machine import Machine
+    from steerctl.sweep.load import is_sweep
 
     overrides = [text for text in experiments if "=" in text]
     files = [text for text in experiments if "=" not in text]
@@ -43,6 +46,9 @@ def check(
     machine = None if elsewhere else Machine.here()
     wrong = False
     for file in files:
+        if is_sweep(file):
+            wrong |= check_sweep_file(file, overrides, machine, json=json, brief=brief)
+            continue
         loaded = load_spec(file, overrides)
         findings = check_spec(loaded.spec, machine)
         present(file, loaded, findings, json=json, brief=brief)

@@ -105,6 +105,12 @@ prompt/length/mean | tokens | verl prompt_length/mean
     prompt tokens; mean over groups
 verifier/timeout/count | responses
     verifier was stopped for taking too long
+verifier/oom/count | responses
+    a program ran out of its memory in the sandbox
+verifier/crash/count | responses
+    a program was ended by a signal in the sandbox
+verifier/infra_error/count | responses
+    the sandbox itself failed twice: not the response's fault, and worth looking into
 verifier/error/count | responses
     verifier failed on the response
 verifier/no_answer/count | responses
@@ -174,6 +180,26 @@ validation/truncated/fraction | fraction
     responses cut at max_tokens
 validation/responses/count | responses
     responses judged
+== Benchmarks
+eval/<benchmark>/accuracy/mean | fraction | verl val-core/…/acc/mean@N
+    mean verdict over questions and samples (avg@k); all keys of this section only after steps that evaluation.every
+    names, and the last
+eval/<benchmark>/accuracy/error | fraction
+    its standard error over questions like these
+eval/<benchmark>/pass/mean | fraction
+    pass@k at k = all samples: questions with at least one right response; docs/evaluation.md
+eval/<benchmark>/majority/mean | fraction | verl maj@N (by spelling)
+    maj@k at k = all samples: the most frequent answer is right; ties share
+eval/<benchmark>/no_answer/fraction | fraction
+    responses from which no answer could be read
+eval/<benchmark>/truncated/fraction | fraction
+    responses cut at the longest length
+eval/<benchmark>/length/mean | tokens
+    response tokens; mean over responses
+eval/<benchmark>/timeout/count | responses
+    responses that the grader gave up on, or programs that did not end in time
+eval/macro/accuracy/mean | fraction
+    mean over the benchmarks' accuracies, each counting alike
 == Time and memory
 time/generate/seconds | seconds | verl timing_s/gen
     sampling the responses
@@ -194,6 +220,8 @@ time/probe/seconds | seconds
     everything that analysis.probe computes
 time/validate/seconds | seconds
     validation
+time/evaluate/seconds | seconds
+    the benchmarks
 time/save/seconds | seconds
     the checkpoint after the step before this one
 time/wait/seconds | seconds

@@ -17,6 +17,12 @@ ESTIMATORS = ("exact", "own_logit", "squared", "released", "covariance")
 PREDICTED = ("first_order", "exact")
 """What a probe holds against the measured change, line by line of the metrics; the rest is in its token tables."""
 
+BENCHMARKS = (
+    "aime24", "aime25", "amc23", "math500", "minerva", "olympiadbench", "gsm8k", "humaneval_plus", "mbpp_plus",
+    "livecodebench", "leetcode", "arithmetic",
+)  # fmt: skip
+"""What `steerctl eval` knows (spec/suites.py)."""
+
 TIMING_SECTION = "Time and memory"
 
 
@@ -40,7 +46,7 @@ class Metric:
 
 @cache
 def sections() -> dict[str, tuple[Metric, ...]]:
-    """The table by section; `<estimator>` and `<predicted>` stand as they are."""
+    """The table by section; `<estimator>` and its like stand as they are."""
     found: dict[str, tuple[Metric, ...]] = {}
     for block in TABLE.split("\n== ")[1:]:
         title, _, body = block.partition("\n")
@@ -50,7 +56,7 @@ def sections() -> dict[str, tuple[Metric, ...]]:
 
 @cache
 def metrics() -> dict[str, Metric]:
-    """Every metric by key, `<estimator>` and `<predicted>` written out; RuntimeError if a key stands twice."""
+    """Every metric by key, `<estimator>` and its like written out; RuntimeError if a key stands twice."""
     found: dict[str, Metric] = {}
     for metric in (metric for section in sections().values() for metric in section):
         for key in _written_out(metric.key):
@@ -61,7 +67,8 @@ def metrics() -> dict[str, Metric]:
 
 def _written_out(key: str) -> list[str]:
     keys = [key.replace("<estimator>", name) for name in ESTIMATORS]
-    return [each.replace("<predicted>", name) for each in keys for name in PREDICTED]
+    keys = [each.replace("<predicted>", name) for each in keys for name in PREDICTED]
+    return [each.replace("<benchmark>", name) for each in keys for name in BENCHMARKS]
 
 
 def is_timing(key: str) -> bool:
@@ -82,7 +89,8 @@ def markdown() -> str:
         "`<estimator>` is one of "
         + ", ".join(f"`{name}`" for name in ESTIMATORS)
         + " (formulas: `steerctl/entropy/change.py`),",
-        "`<predicted>` one of " + ", ".join(f"`{name}`" for name in PREDICTED) + ".",
+        "`<predicted>` one of " + ", ".join(f"`{name}`" for name in PREDICTED) + ", `<benchmark>` one of",
+        ", ".join(f"`{name}`" for name in BENCHMARKS) + ".",
         "π is the policy at the sampling temperature. A, weight, penalty and the clip bounds are the dials after all",
         "interventions. Means over tokens run over all micro-batches and ranks.",
     ]

@@ -12,7 +12,9 @@ from steerctl.metrics.moments import Moments
 from steerctl.metrics.tally import Mean, Tally
 from steerctl.types import RolloutGroup, Status
 
-STATUSES: Final[tuple[Status, ...]] = ("timeout", "error", "no_answer", "too_long")
+STATUSES: Final[tuple[Status, ...]] = (
+    "timeout", "oom", "crash", "error", "infra_error", "no_answer", "too_long",
+)  # fmt: skip
 
 
 def group_tally(groups: Sequence[RolloutGroup], *, replaced: int = 0) -> Tally:

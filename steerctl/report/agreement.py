@@ -16,18 +16,11 @@ from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
 from numpy.typing import ArrayLike, NDArray
 
-from steerctl.report.canvas import SHADES, drawing, note, series_style
-from steerctl.report.curves import COLOURS, INK, PAPER
+from steerctl.report.axis import SignedAxis
+from steerctl.report.canvas import COLOURS, INK, PAPER, SHADES, drawing, note, series_style
 
-CELLS = 56
-"""Cells of the density along either axis."""
-EVEN = (1e-4, 0.1)
-"""Bounds of the even middle of an axis, as a share of the largest change."""
-TICKS = 3
-"""At most so many on either side of 0."""
 COLUMNS = 3
 DODGE = 0.012
 """By how much of the axis' width series are set apart, so that their intervals do not cover each other."""
@@ -70,8 +63,8 @@ def draw_scatter(panels: Sequence[ScatterPanel], *paths: Path, measured: str = "
     if not panels:
         raise ValueError("a figure without panels")
     pairs = [(np.asarray(p.predicted_N, np.float64), np.asarray(p.measured_N, np.float64)) for p in panels]
-    scale = _Scale.of(np.abs(np.concatenate([values for pair in pairs for values in pair])))
-    counts = [np.histogram2d(*pair, bins=(scale.edges, scale.edges))[0].T for pair in pairs]
+    scale = SignedAxis.of(np.concatenate([values for pair in pairs for values in pair]))
+    counts = [np.histogram2d(*pair, bins=(scale.edges(), scale.edges()))[0].T for pair in pairs]
     norm = LogNorm(1, max(2.0, *(float(count.max()) for count in counts)))
     columns = min(COLUMNS, len(panels))
     rows = math.ceil(len(panels) / columns)
@@ -92,53 +85,12 @@ def draw_scatter(panels: Sequence[ScatterPanel], *paths: Path, measured: str = "
         bar.set_label("tokens in a cell")
 
 
-@dataclass(frozen=True, slots=True)
-class _Scale:
-    """An axis that is even up to `linear` and logarithmic from there to `reach`, on both sides of 0."""
-
-    linear: float
-    reach: float
-
-    @classmethod
-    def of(cls, sizes: Vector) -> _Scale:
-        """From the changes' absolute values: half of those that are not 0 lie in the even part."""
-        sizes = sizes[sizes > 0]
-        if not sizes.size:
-            return cls(0.1, 1.0)
-        reach = float(sizes.max())
-        return cls(float(np.clip(np.median(sizes), EVEN[0] * reach, EVEN[1] * reach)), reach)
-
-    @property
-    def edges(self) -> Vector:
-        """Of the cells, even on the drawn axis."""
-        edges: Vector = self.linear * np.sinh(
-            np.linspace(-1, 1, CELLS + 1) * np.arcsinh(1.001 * self.reach / self.linear)
-        )
-        return edges
-
-    @property
-    def powers(self) -> list[int]:
-        """Of ten, marked on either side of 0: from where the axis bends to its end, every second or third if many."""
-        last = math.floor(math.log10(self.reach))
-        first = min(last, math.ceil(math.log10(2 * self.linear)))
-        step = math.ceil((last - first + 1) / TICKS)
-        return list(range(last, first - 1, -step))[::-1]
-
-
-def _density(axes: Axes, counts: Vector, scale: _Scale, norm: LogNorm) -> QuadMesh:
-    edges, ends = scale.edges, scale.edges[[0, -1]]
-    axes.set_xscale("asinh", linear_width=scale.linear)
-    axes.set_yscale("asinh", linear_width=scale.linear)
+def _density(axes: Axes, counts: Vector, scale: SignedAxis, norm: LogNorm) -> QuadMesh:
+    edges, ends = scale.edges(), scale.edges()[[0, -1]]
+    scale.along(axes, "x", "y")
     filled = np.where(counts > 0, counts, np.nan)
     mesh = axes.pcolormesh(edges, edges, filled, cmap=_DENSITY, norm=norm, rasterized=True)
     axes.plot(ends, ends, color=INK, linewidth=0.9, linestyle=(0, (5, 3)))
-    sizes = [10.0**power for power in scale.powers]
-    labels = [f"10^{{{power}}}" if not -3 < power < 3 else f"{10.0**power:g}" for power in scale.powers]
-    ticks = [-size for size in reversed(sizes)] + [0.0, *sizes]
-    names = [f"$-{label}$" for label in reversed(labels)] + ["$0$", *(f"${label}$" for label in labels)]
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_minor_locator(NullLocator())
-        axis.set_ticks(ticks, names, fontsize=8.5)
     axes.set_axisbelow(True)
     axes.set(xlim=ends, ylim=ends, box_aspect=1)
     return mesh

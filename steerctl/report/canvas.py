@@ -13,15 +13,24 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from steerctl.errors import UserError
-from steerctl.report.curves import COLOURS, INK, MARKERS, PAPER, STYLE
 from steerctl.store.atomic import writing
 
+COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Okabe and Ito's palette, told apart by readers with any colour vision; darkest first."""
+MARKERS: Final = ("o", "s", "^", "D", "v")
+"""About ten per line, so that colour is not all that tells runs apart."""
+PAPER, INK, FAINT = "#fcfcfa", "#222222", "#d9d9d4"
 SHADES: Final = ("#bcd7e9", "#86b9da", "#4f9ac8", "#0072B2", "#003a5c")
 """One hue from light to dark, for amounts; its order survives print in black and white."""
 FALLS, STILL, RISES = "#D55E00", "#f4f4f0", "#0072B2"
 """Ends and middle of a diverging scale: orange and blue, told apart with any colour vision."""
 FORMS: Final = ("svg", "png")
 DPI = 160
+STYLE: Final[dict[str, Any]] = {
+    "font.family": "DejaVu Sans", "font.size": 10, "svg.hashsalt": "steerctl", "svg.fonttype": "path",
+    "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": INK, "axes.labelcolor": INK,
+    "xtick.color": INK, "ytick.color": INK, "text.color": INK, "axes.grid": True, "grid.color": FAINT,
+}  # fmt: skip
 
 
 @contextmanager

@@ -77,7 +77,7 @@ def compare(records: Sequence[RunRecord]) -> Comparison:
     Raises:
         RunFolderError: a run folder cannot be read, or has no finished step.
     """
-    specs = [_settings(record) for record in records]
+    specs = [settings_of(record) for record in records]
     paths = {path: None for spec in specs for path in spec}  # a set that keeps its order
     rows = {path: tuple(spec.get(path) for spec in specs) for path in paths}
     differences = {path: row for path, row in rows.items() if any(value != row[0] for value in row)}
@@ -180,8 +180,12 @@ def _mean(values: Sequence[float]) -> float | None:
     return math.fsum(values) / len(values) if values else None
 
 
-def _settings(record: RunRecord) -> dict[str, Any]:
-    """The resolved spec, one entry per leaf, `a.b.0.c` as on the command line."""
+def settings_of(record: RunRecord) -> dict[str, Any]:
+    """The resolved spec less name, places and logging, one entry per leaf, `a.b.0.c` as on the command line.
+
+    Raises:
+        RunFolderError: it cannot be read.
+    """
     found: dict[str, Any] = {}
 
     def walk(value: object, path: str) -> None:

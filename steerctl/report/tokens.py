@@ -71,7 +71,24 @@ def write_token_page(
     responses: Sequence[Key] | None = None,
     shown: int = SHOWN,
 ) -> None:
-    """Write the page, atomically.
+    """Write `token_page`, atomically.
+
+    Raises:
+        ValueError: a response or a column is not in the table.
+        StorageError: the file cannot be written.
+    """
+    write_text(path, token_page(table, title=title, predictions=predictions, responses=responses, shown=shown))
+
+
+def token_page(
+    table: Table,
+    *,
+    title: str,
+    predictions: Mapping[str, float],
+    responses: Sequence[Key] | None = None,
+    shown: int = SHOWN,
+) -> str:
+    """The page as text.
 
     table        columns of the token table, one entry per token; nulls of optional columns are NaN
     predictions  column -> nats per unit of it: 1 where it is in nats, else a step size or the slope that fits best
@@ -79,13 +96,17 @@ def write_token_page(
 
     Raises:
         ValueError: a response or a column is not in the table.
-        StorageError: the file cannot be written.
     """
     keys = list(responses) if responses is not None else choose_responses(table, shown)
     rows = _rows(table, keys)
     order_N = np.concatenate([rows[key] for key in keys]) if keys else np.zeros(0, dtype=np.int64)
     readings = list(_readings(table, predictions, order_N))
-    write_text(path, _page(table, title, {key: rows[key] for key in keys}, order_N, readings))
+    return _page(table, title, {key: rows[key] for key in keys}, order_N, readings)
+
+
+def page_hashes() -> tuple[str, str]:
+    """Of the style and the script of every token page: a page that holds one in a frame must allow them too."""
+    return digest(_style()), digest(_source("tokens.js"))
 
 
 def choose_responses(table: Table, count: int) -> list[Key]:
@@ -135,9 +156,8 @@ def _page(
     readings: Sequence[Reading],
 ) -> str:
     edges = colour_edges(readings[0].values_N)
-    style = _source("tokens.css") + colour_rules()
-    script = _source("tokens.js")
-    policy = f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; base-uri 'none'"
+    style, script = _style(), _source("tokens.js")
+    policy = f"default-src 'none'; style-src '{digest(style)}'; script-src '{digest(script)}'; base-uri 'none'"
     articles = "".join(_article(table, key, places, edges) for key, places in rows.items())
     return f"""<!doctype html>
 <html lang="en">
@@ -172,7 +192,12 @@ def _source(name: str) -> str:
     return files("steerctl.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def _digest(text: str) -> str:
+def _style() -> str:
+    return _source("tokens.css") + colour_rules()
+
+
+def digest(text: str) -> str:
+    """As a content policy names a style or script."""
     return f"sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 

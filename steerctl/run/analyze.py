@@ -51,6 +51,7 @@ class AnalyzeRequest:
     steps      () for a handful of those that can be
     positions  tokens of each update
     own        with the terms of each token's own gradient
+    sgd        learning rate of the step of plain gradient descent that is taken apart beside each update; None: none
     out        where the tables go; None: RUN/analysis
     """
 
@@ -59,6 +60,7 @@ class AnalyzeRequest:
     positions: int = 96
     own: bool = True
     dtype: Precision = "float64"
+    sgd: float | None = None
     out: Path | None = None
 
 
@@ -169,7 +171,9 @@ def _alone(spec: ExperimentSpec) -> ExperimentSpec:
     engine = {
         "ranks": 1, "hostfile": None, "device": "auto", "offload_optimizer": False, "offload_parameters": False,
     }  # fmt: skip
-    return spec.model_copy(update={"engine": spec.engine.model_copy(update=engine), "validate_every": 0})
+    return spec.model_copy(
+        update={"engine": spec.engine.model_copy(update=engine), "validate_every": 0, "evaluation": None}
+    )
 
 
 def _laboratory(session: Session, request: AnalyzeRequest) -> Laboratory:
@@ -185,6 +189,8 @@ def _laboratory(session: Session, request: AnalyzeRequest) -> Laboratory:
         token_budget=spec.engine.micro_batch_tokens,
         own=request.own,
         dtype=torch.float64 if request.dtype == "float64" else torch.float32,
+        sgd=request.sgd,
+        max_grad_norm=spec.optim.max_grad_norm,
     )
 
 

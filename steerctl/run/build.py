@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import torch
-
-from steerctl.data import Dataset
 from steerctl.data.templates import Tokenizer
-from steerctl.data.tokenise import PreparedProblems, prepare
-from steerctl.engine.embedded import embedded_generator
 from steerctl.engine.models import load_tokenizer
 from steerctl.engine.policy import DeepSpeedPolicy
 from steerctl.engine.vllm.generator import ServedGenerator
-from steerctl.errors import SpecError
-from steerctl.protocols import Generator, MeasuredPolicy, Ranks, Verifier
-from steerctl.reward.math_verify import MathVerifier
-from steerctl.reward.shape import shaped_rewards
+from steerctl.protocols import Generator, Verifier
 from steerctl.rollout.ahead import SamplingAhead
-from steerctl.rollout.collect import Collector, GroupSource, Shape
+from steerctl.rollout.collect import Collector, GroupSource
 from steerctl.rollout.replay import NoGenerator
 from steerctl.run.asides import branching, probe, teacher
+from steerctl.run.collecting import group_collector, open_generator, open_judge, parity_check, prepared_problems
 from steerctl.run.colocate import RestAfter
+from steerctl.run.evaluate_training import ScheduledEvaluation
 from steerctl.run.parity import Parity
 from steerctl.run.progress import SamplingProgress
 from steerctl.run.replay import open_replay, open_steps, vocabulary_of
@@ -32,8 +26,6 @@ from steerctl.run.reporter import Reporter
 from steerctl.run.step import Parts
 from steerctl.run.timing import Clock, TimedGenerator, TimedPolicy, TimedVerifier
 from steerctl.spec.experiment import ExperimentSpec
-from steerctl.spec.generator import VllmGenerator
-from steerctl.types import Rollout, Sampling, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +33,9 @@ class Session:
     """A run's engines and settings on this rank.
 
     policy      the engine itself, for saving and exporting; `parts.policy` is the same with a clock around it
+    sampler     the generator itself, past the clock
     validation  samples the validation problems; None without them
+    evaluation  the benchmarks; None without them
     verifier    judges; closed with the session
     parity      compares servers with the trainer after each push; None with the embedded generator
     dropped     rows of the training data left out, by reason
@@ -50,8 +44,10 @@ class Session:
     spec: ExperimentSpec
     parts: Parts
     policy: DeepSpeedPolicy
+    sampler: Generator
     tokenizer: Tokenizer
     validation: Collector | None
+    evaluation: ScheduledEvaluation | None
     verifier: Verifier
     parity: Parity | None
     clock: Clock
@@ -67,6 +63,8 @@ class Session:
         """Free generator, verifier and policy."""
         self.parts.generator.close()
         self.verifier.close()
+        if self.evaluation is not None:
+            self.evaluation.close()
         self.policy.close()
 
 
@@ -86,9 +84,8 @@ def build(
     clock = Clock()
     tokenizer = load_tokenizer(spec.policy)
     train = prepared_problems(spec, spec.data.train, tokenizer)
-    verifier = spec.reward.verifier.open()
-    if isinstance(verifier, MathVerifier):
-        verifier.check_golds(train.problems)
+    verifier = open_judge(spec.reward.verifier, train.problems)
+    evaluation = ScheduledEvaluation.of(spec, tokenizer)
     policy = DeepSpeedPolicy(
         spec.policy, spec.optim, spec.engine, temperature=spec.rollout.temperature, seed=spec.seed,
         with_reference=any("reference" in each.needs for each in spec.algorithm.interventions),
@@ -97,8 +94,9 @@ def build(
         reporter, spec.rollout.sequences_per_step * spec.rollout.max_tokens // policy.world_size
     )
     sampler: Generator = NoGenerator()
-    if saved is None or _validates(spec):
-        sampler = open_generator(spec, tokenizer, policy, policy.device, on_tokens=progress, logs=logs)
+    if saved is None or _validates(spec) or evaluation is not None:
+        longest = evaluation.longest if evaluation is not None else 0
+        sampler = open_generator(spec, tokenizer, policy, policy.device, on_tokens=progress, logs=logs, longest=longest)
     generator = TimedGenerator(sampler, clock)
     timed = TimedPolicy(policy, clock)
     drawn = branching(spec, generator, timed, tokenizer, str(policy.device))
@@ -123,8 +121,8 @@ def build(
     # Validation has its own line in the timings, so its sampling and judging go past the clock.
     validation = _validation(spec, tokenizer, replace(collector, generator=sampler, verifier=verifier, ranks=policy))
     return Session(
-        spec, parts, policy, tokenizer, validation, verifier, parity_check(spec, sampler, policy, policy.device, train),
-        clock, progress, train.dropped, num_problems=len(train.problems),
+        spec, parts, policy, sampler, tokenizer, validation, evaluation, verifier,
+        parity_check(spec, sampler, policy, policy.device, train), clock, progress, train.dropped, len(train.problems),
     )  # fmt: skip
 
 
@@ -154,89 +152,6 @@ def _sampling_source(spec: ExperimentSpec, collector: Collector, sampler: Genera
     if isinstance(sampler, ServedGenerator) and sampler.sleeps:
         return RestAfter(collector, sampler)
     return collector
-
-
-def open_generator(
-    spec: ExperimentSpec,
-    tokenizer: Tokenizer,
-    ranks: Ranks,
-    device: torch.device,
-    *,
-    on_tokens: Callable[[int], None],
-    logs: Path | None,
-) -> Generator:
-    """What samples; it has no weights before the first `load_weights`, the embedded one apart. Whoever opens closes."""
-    generator = spec.rollout.generator
-    if not isinstance(generator, VllmGenerator):
-        return embedded_generator(spec.policy, generator, tokenizer, seed=spec.seed, device=device, on_tokens=on_tokens)
-    if spec.engine.hostfile is not None and not generator.urls:
-        raise SpecError("rollout.generator: servers on several machines must be started by you; name them in urls")
-    given = spec.rollout.max_tokens if spec.rollout.branching is not None else 0
-    longest = spec.data.max_prompt_tokens + given + spec.rollout.max_tokens
-    return ServedGenerator(
-        generator, spec.policy, tokenizer, ranks, longest=longest, seed=spec.seed, logs=logs, on_tokens=on_tokens
-    )
-
-
-def parity_check(
-    spec: ExperimentSpec, sampler: Generator, policy: MeasuredPolicy, device: torch.device, problems: PreparedProblems
-) -> Parity | None:
-    """Compares servers with the policy; None with the embedded generator, or if it is switched off."""
-    generator, rollout = spec.rollout.generator, spec.rollout
-    if not (isinstance(sampler, ServedGenerator) and isinstance(generator, VllmGenerator) and generator.parity_tokens):
-        return None
-    return Parity(
-        generator=sampler,
-        policy=policy,
-        problems=problems,
-        sampling=Sampling(rollout.temperature, 1.0, 0, rollout.max_tokens),
-        seed=spec.seed,
-        tokens=generator.parity_tokens,
-        tolerance=generator.parity_tolerance,
-        micro_batch_tokens=spec.engine.micro_batch_tokens,
-        device=str(device),
-    )
-
-
-def prepared_problems(spec: ExperimentSpec, dataset: Dataset, tokenizer: Tokenizer) -> PreparedProblems:
-    """The problems of a data set as this experiment asks them."""
-    return prepare(dataset.load(), tokenizer, spec.data.template, spec.data.max_prompt_tokens)
-
-
-def group_collector(
-    spec: ExperimentSpec, prompts: PreparedProblems, generator: Generator, verifier: Verifier, ranks: Ranks
-) -> Collector:
-    """Samples and judges groups as this experiment says."""
-    rollout = spec.rollout
-    return Collector(
-        prompts=prompts,
-        generator=generator,
-        verifier=verifier,
-        shape=reward_shape(spec),
-        ranks=ranks,
-        sampling=Sampling(rollout.temperature, rollout.top_p, rollout.top_k, rollout.max_tokens),
-        seed=spec.seed,
-        problems=rollout.problems_per_step,
-        group_size=rollout.group_size,
-        max_rounds=rollout.dynamic_sampling.max_rounds if rollout.dynamic_sampling else None,
-    )
-
-
-def reward_shape(spec: ExperimentSpec) -> Shape:
-    """From verdicts to rewards, as this experiment says."""
-    reward, max_tokens = spec.reward, spec.rollout.max_tokens
-
-    def shape(verdicts: Sequence[Verdict], rollouts: Sequence[Rollout]) -> tuple[float, ...]:
-        return shaped_rewards(
-            verdicts,
-            [len(each.given_ids) + len(each.token_ids_T) for each in rollouts],
-            correct=reward.correct,
-            incorrect=reward.incorrect,
-            overlong=reward.overlong,
-            max_tokens=max_tokens,
-        )
-
-    return shape
 
 
 def _validation(spec: ExperimentSpec, tokenizer: Tokenizer, train: Collector) -> Collector | None:

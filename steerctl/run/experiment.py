@@ -29,7 +29,7 @@ from steerctl.store.environment import describe_environment
 from steerctl.store.folder import RunFolder
 from steerctl.store.record import SERVERS, RunRecord
 
-RESUMABLE = frozenset({"steps", "engine", "checkpoint", "log", "analysis", "validate_every"})
+RESUMABLE = frozenset({"steps", "engine", "checkpoint", "log", "analysis", "validate_every", "evaluation"})
 """What may change when a run is resumed: nothing that the finished steps depended on."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -9,12 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from steerctl.analysis.columns import PLAIN, TRAINED
 from steerctl.analysis.decompose import LossSlopes, loss_slopes
 from steerctl.analysis.lens import Lens
 from steerctl.analysis.predict import Columns
 from steerctl.analysis.probed import Choice, Probed
 from steerctl.analysis.table import joined
-from steerctl.engine.motion import MotionWatch
+from steerctl.engine.motion import Motion, MotionWatch, sgd_motion
 from steerctl.engine.policy import DeepSpeedPolicy
 from steerctl.intervention import Turn, View, fold
 from steerctl.loss import Surrogate
@@ -32,6 +34,9 @@ class Laboratory:
     choice        which tokens of an update
     token_budget  padded positions of one pass
     own           with the terms of each token's own gradient, which cost most
+    sgd           learning rate of a step of plain gradient descent from the same weights along the same clipped
+                  gradient, which is taken apart as well, in rows of its own; None: none is
+    max_grad_norm to which that gradient is clipped
     """
 
     policy: DeepSpeedPolicy
@@ -43,6 +48,8 @@ class Laboratory:
     token_budget: int
     own: bool
     dtype: torch.dtype
+    sgd: float | None = None
+    max_grad_norm: float = math.inf
     found: list[Columns] = field(default_factory=list)
 
     def watch(self, update: Update, turns: Sequence[Turn], *, step: int, loss: Loss) -> Watch:
@@ -78,14 +85,29 @@ class _Opened:
         columns = probed.foretold(
             own_views, report, room.policy.all_gather, dual_clip=getattr(room.surrogate, "dual_clip", None)
         )
+        seen = [{**columns, **self._seen(TRAINED, motion, slopes)}]
+        if room.sgd is not None:
+            plain = sgd_motion(motion.before, motion.gradient, room.sgd, max_grad_norm=room.max_grad_norm)
+            seen.append({**columns, **self._seen(PLAIN, plain, slopes)})
+        room.found.append(joined(seen))
+        return report
+
+    def _seen(self, optimiser: str, motion: Motion, slopes: Sequence[LossSlopes | None]) -> Columns:
+        """What the lens shows of a motion of the weights."""
+        room, probed = self.laboratory, self.probed
         lens = Lens(room.model, motion, temperature=room.temperature, dtype=room.dtype)
         parts = [
             lens.decompose(batch, batch.loss_mask_BT, each).columns()
             for batch, each in zip(probed.batches, slopes, strict=True)
         ]
-        seen = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
-        room.found.append(joined([{**columns, **seen}]))
-        return report
+        if not parts:
+            return {}
+        columns: Columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        count = len(columns["measured"])
+        return columns | {
+            "optimiser": np.full(count, optimiser),
+            "learning_rate": np.full(count, motion.learning_rate),
+        }
 
     def _slopes(self, views: Sequence[View]) -> Sequence[LossSlopes | None]:
         """The loss's slopes at the chosen tokens; of whole micro-batches' losses, since a loss may tie tokens."""

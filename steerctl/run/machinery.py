@@ -16,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from steerctl.reward.sandbox.probe import probe
 from steerctl.spec.machine import Machine
 
 Fact = tuple[str, Literal["ok", "note", "missing", "broken"], str, str]
@@ -110,6 +111,12 @@ def sandbox() -> Iterator[Fact]:
     except OSError:
         actions = []
     yield "seccomp", "ok" if "errno" in actions else "note", f"actions: {' '.join(actions) or 'none'}", ""
+    found = probe()
+    if found.tier is not None:
+        yield "tier", "ok", f"{found.tier} holds: programs in answers are run in it", ""
+    else:
+        why = "; ".join(f"{tier}: {text}" for tier, text in found.findings.items())
+        yield "tier", "note", f"none holds, so programs in answers are not run ({why})", "apt-get install bubblewrap"
 
 
 def ask(command: list[str]) -> str | None:

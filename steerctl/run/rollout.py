@@ -6,45 +6,23 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from steerctl.engine.frozen import Alone, FrozenPolicy
-from steerctl.engine.ranks import resolve_device
-from steerctl.engine.vllm.generator import ServedGenerator
 from steerctl.errors import Interrupted
-from steerctl.protocols import Generator
-from steerctl.reward.math_verify import MathVerifier
 from steerctl.rollout.collate import collate
-from steerctl.run.build import group_collector, open_generator, parity_check
+from steerctl.run.collecting import group_collector, open_judge
 from steerctl.run.rollout_plan import STEPS, Plan, RolloutRequest, make_plan
+from steerctl.run.sampling import SamplingDisplay, constants, fill, open_sampler
 from steerctl.run.timing import Clock, TimedGenerator, TimedVerifier
 from steerctl.store.rollouts import RolloutTable, token_rows
 from steerctl.store.sample_rows import sample_table
 from steerctl.store.samples import SampleFile
 from steerctl.types import RolloutGroup
-
-
-class SamplingDisplay(Protocol):
-    """Told how sampling goes: start, then tokens and samples any number of times, notes in between, close."""
-
-    def start(self, title: str, done: int, total: int, longest: int) -> None:
-        """So many of `total` responses, of at most `longest` tokens each, are there already."""
-
-    def tokens(self, count: int) -> None:
-        """So many more tokens were sampled."""
-
-    def samples(self, done: int) -> None:
-        """So many responses are on disk."""
-
-    def note(self, message: str) -> None:
-        """One line the user should see."""
-
-    def close(self) -> None:
-        """Let go of the terminal; may be called twice."""
 
 
 def sample_rollouts(request: RolloutRequest, display: Callable[[], SamplingDisplay]) -> Path:
@@ -76,44 +54,30 @@ def sample_rollouts(request: RolloutRequest, display: Callable[[], SamplingDispl
 def _sample(plan: Plan, file: SampleFile, shown: SamplingDisplay) -> None:
     """Every part that is left."""
     spec, size, clock = plan.spec, plan.group_size, Clock()
-    device = torch.device(resolve_device(spec.engine.device))
     with ExitStack() as opened:
-        verifier = opened.enter_context(closing(spec.reward.verifier.open()))
-        if isinstance(verifier, MathVerifier):
-            verifier.check_golds(plan.asked())
-        generator = open_generator(spec, plan.tokenizer, Alone(), device, on_tokens=shown.tokens, logs=file.servers)
-        opened.enter_context(closing(generator))
-        policy = _policy(plan, generator, device, shown)
-        timed = (TimedGenerator(generator, clock), TimedVerifier(verifier, clock))
-        sampler = replace(group_collector(spec, plan.prompts, *timed, Alone()), group_size=size)
+        verifier = opened.enter_context(closing(open_judge(spec.reward.verifier, plan.asked())))
+        sampler = opened.enter_context(
+            open_sampler(
+                spec, plan.tokenizer, plan.prompts, shown,
+                logs=file.servers, engine=plan.engine, measured=plan.request.entropies,
+            )
+        )  # fmt: skip
+        timed = (TimedGenerator(sampler.generator, clock), TimedVerifier(verifier, clock))
+        collector = replace(group_collector(spec, plan.prompts, *timed, Alone()), group_size=size)
+
+        def keep(groups: Sequence[RolloutGroup], first: int) -> Any:  # noqa: ANN401 (pyarrow has no types)
+            laps = clock.lap()
+            policy = sampler.policy
+            tokens = _token_columns(groups, policy, spec.engine.micro_batch_tokens) if policy is not None else {}
+            alike = constants(spec, plan.engine, plan.model_hash, file.fingerprint, first=first, laps=laps)
+            return sample_table(RolloutTable.of(groups, tokens=tokens), first, size, alike)
+
         title = f"{spec.name}: {plan.engine.name} {plan.engine.version}, {plan.request.split}"
         shown.start(title, file.positions * size, plan.total * size, spec.rollout.max_tokens)
         clock.lap()
-        while file.positions < plan.total:
-            first = file.positions
-            groups = sampler.sample(range(first, min(first + plan.chunk, plan.total)), STEPS[plan.request.split])
-            laps = clock.lap()
-            tokens = _token_columns(groups, policy, spec.engine.micro_batch_tokens) if policy is not None else {}
-            constants = _constants(plan, file.fingerprint)
-            constants |= {"chunk": first, "generate_seconds": laps["generate"], "verify_seconds": laps["verify"]}
-            file.add(sample_table(RolloutTable.of(groups, tokens=tokens), first, size, constants), len(groups))
-            shown.samples(file.positions * size)
-
-
-def _policy(plan: Plan, generator: Generator, device: torch.device, shown: SamplingDisplay) -> FrozenPolicy | None:
-    """The policy itself, if entropies are asked for; servers are given its weights, and must agree with it."""
-    spec = plan.spec
-    served = isinstance(generator, ServedGenerator)
-    if not (served or plan.request.entropies):
-        return None
-    policy = FrozenPolicy(spec.policy, seed=spec.seed, temperature=spec.rollout.temperature, device=device)
-    if served:
-        shown.note(f"{plan.engine.name} {plan.engine.version}: getting ready")
-        generator.load_weights(policy.weights(), 0)
-        parity = parity_check(spec, generator, policy, device, plan.prompts)
-        if parity is not None:
-            parity.check(0)
-    return policy if plan.request.entropies else None
+        left, step = range(file.positions, plan.total), STEPS[plan.request.split]
+        for done in fill(file, left, plan.chunk, lambda positions: collector.sample(positions, step), keep):
+            shown.samples(done * size)
 
 
 def _token_columns(
@@ -135,19 +99,4 @@ def _token_columns(
     return {
         "old_logprobs": token_rows(((batch, stats.logprobs_BT) for batch, stats in measured), rows),
         "entropy": token_rows(((batch, stats.entropy_BT) for batch, stats in measured), rows),
-    }
-
-
-def _constants(plan: Plan, fingerprint: str) -> dict[str, Any]:
-    """Columns that are alike in every row of the file."""
-    rollout = plan.spec.rollout
-    return {
-        "temperature": rollout.temperature,
-        "top_p": rollout.top_p,
-        "top_k": rollout.top_k,
-        "engine": plan.engine.name,
-        "engine_version": plan.engine.version,
-        "model": plan.spec.policy.model,
-        "model_hash": plan.model_hash,
-        "fingerprint": fingerprint,
     }

@@ -17,10 +17,10 @@ from steerctl.engine.launch import limit_threads
 from steerctl.engine.models import load_tokenizer
 from steerctl.engine.origin import Engine, engine_of, model_hash
 from steerctl.errors import RunFolderError, SpecError
-from steerctl.run.build import prepared_problems
+from steerctl.run.collecting import prepared_problems
+from steerctl.run.sampling import busy_chunk
 from steerctl.spec.checks import check_spec
 from steerctl.spec.experiment import ExperimentSpec
-from steerctl.spec.generator import VllmGenerator
 from steerctl.spec.load import LoadedSpec, dump_spec, load_spec
 from steerctl.spec.machine import Machine
 from steerctl.store.record import RunRecord, is_run_folder, resolve
@@ -29,8 +29,6 @@ from steerctl.types import Problem
 Split = Literal["train", "validation"]
 STEPS: Mapping[Split, int] = {"train": 0, "validation": -1}
 """Of the seeds: what is sampled is what a run would sample in its first step, and in its validation before that."""
-WAVES = 4
-"""Responses of a part, in multiples of those that vLLM servers have in flight."""
 READ = ("data.", "policy.", "rollout.generator", "engine.device")
 """The parts of an experiment that sampling reads: an error elsewhere is one of training."""
 DECIDING = ("kind", "max_sequences")
@@ -79,14 +77,7 @@ class Plan:
     @property
     def chunk(self) -> int:
         """Problems of a part."""
-        generator = self.spec.rollout.generator
-        if self.request.chunk is not None:
-            return self.request.chunk
-        if isinstance(generator, VllmGenerator):
-            busy = WAVES * generator.max_in_flight * max(len(generator.urls), generator.servers)
-        else:
-            busy = generator.max_sequences
-        return max(1, busy // self.group_size)
+        return self.request.chunk or busy_chunk(self.spec, self.group_size)
 
     def origin(self) -> dict[str, Any]:
         """Everything that decides what is in the file."""
@@ -133,9 +124,9 @@ def make_plan(request: RolloutRequest) -> Plan:
     """
     overrides = [*request.overrides]
     if request.model is not None:
-        overrides += [f"policy.model={json.dumps(str(_model(request.model)))}", "policy.random_weights=false"]
+        overrides += [f"policy.model={json.dumps(str(model_of(request.model)))}", "policy.random_weights=false"]
     loaded = load_spec(request.experiment, overrides)
-    _require_ready(loaded)
+    require_ready_to_sample(loaded)
     spec = loaded.spec
     limit_threads(spec.engine.threads_per_rank)
     dataset: Dataset | None = spec.data.train if request.split == "train" else spec.data.validation
@@ -148,13 +139,14 @@ def make_plan(request: RolloutRequest) -> Plan:
     return Plan(spec, request, tokenizer, prompts, engine, digest, total)
 
 
-def _require_ready(loaded: LoadedSpec) -> None:
+def require_ready_to_sample(loaded: LoadedSpec) -> None:
+    """Raise SpecError, one line per error, if what sampling reads of the experiment cannot be."""
     found = [finding for finding in check_spec(loaded.spec, Machine.here()) if finding.level == "error"]
     if errors := [finding for finding in found if finding.path.startswith(READ)]:
         raise SpecError("\n".join(f"{loaded.origin(each.path)}: {each.path}: {each.text}" for each in errors))
 
 
-def _model(path: Path) -> Path:
+def model_of(path: Path) -> Path:
     """A model folder as it is; of a run folder, the policy it exported."""
     where = resolve(path)
     if not is_run_folder(where):

@@ -59,8 +59,8 @@ def _loop(
     session: Session, folder: RunFolder | None, reporter: Reporter, position: Position, interrupts: Interrupts
 ) -> None:
     spec = session.spec
-    if position.step == 0 and session.validation is not None:
-        _record(folder, reporter, position, _validate(session, folder, position))
+    if position.step == 0 and (before := _validate(session, folder, position) | _evaluate(session, folder, position)):
+        _record(folder, reporter, position, before)
     while position.step < spec.steps:
         started = time.perf_counter()
         session.progress.begin(position.step + 1)
@@ -73,6 +73,7 @@ def _loop(
         _keep_probe(session, folder, outcome, position)
         if spec.validate_every and position.step % spec.validate_every == 0:
             metrics |= _validate(session, folder, position)
+        metrics |= _evaluate(session, folder, position)
         metrics |= _timings(session, metrics, time.perf_counter() - started)
         # The line comes before the checkpoint: a run that dies between the two does this step again.
         _record(folder, reporter, position, metrics)
@@ -150,6 +151,17 @@ def _validate(session: Session, folder: RunFolder | None, position: Position) ->
     if folder is not None:
         folder.write_validation(position.step, RolloutTable.of(groups))
     return validation_tally(groups).finish()
+
+
+def _evaluate(session: Session, folder: RunFolder | None, position: Position) -> dict[str, float]:
+    """The benchmarks under the current weights, if they are due; collective, the first rank alone has the metrics."""
+    evaluation = session.evaluation
+    if evaluation is None or not evaluation.due(position.step):
+        return {}
+    path = folder.evaluation(position.step) if folder is not None else None
+    session.progress.begin(position.step, "evaluate", evaluation.most_tokens // session.policy.world_size)
+    with session.clock("evaluate"):
+        return evaluation.run(path, position.step, session.policy, session.sampler)
 
 
 def _keep_rollouts(session: Session, folder: RunFolder | None, outcome: StepOutcome, position: Position) -> None:

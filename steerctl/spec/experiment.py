@@ -20,6 +20,7 @@ from steerctl.reward.overlong import Overlong
 from steerctl.spec.analysis import AnalysisSpec
 from steerctl.spec.branching import BranchingSpec
 from steerctl.spec.correction import CorrectionSpec
+from steerctl.spec.evaluation import EvaluationSpec
 from steerctl.spec.generator import EmbeddedGenerator, GeneratorSpec
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
@@ -236,6 +237,8 @@ class ExperimentSpec(Strict):
     checkpoint: CheckpointSpec = CheckpointSpec()
     log: LogSpec = LogSpec()
     analysis: AnalysisSpec = AnalysisSpec()
+    evaluation: EvaluationSpec | None = None
+    """Benchmarks that the policy is measured on during training; None: none."""
 
     @model_validator(mode="after")
     def _updates_divide_the_step(self) -> ExperimentSpec:

@@ -240,7 +240,8 @@ def _suggest_key(path: Path, written: Node) -> str:
         return f"; did you mean {near[0]}?"
     if word.lower() in ALIASES:
         return f"; did you mean {ALIASES[word.lower()]}?"
-    elsewhere = {str(place[-1]): dotted(place) for place, kind in known_paths() if kind is None and place != path}
+    places = [place for place, kind in known_paths() if kind is None and place != path]
+    elsewhere = {str(place[-1]): dotted(place) for place in reversed(places)}  # the first of a name is the one meant
     near = difflib.get_close_matches(word.lower(), elsewhere, n=1, cutoff=0.85)
     if near:
         return f"; did you mean {elsewhere[near[0]]}?"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from steerctl.spec.benchmarks import missing_files
 from steerctl.spec.experiment import ExperimentSpec
 from steerctl.spec.finding import Finding, Findings
 from steerctl.spec.machine import Machine
@@ -50,5 +51,7 @@ def files_exist(spec: ExperimentSpec, machine: Machine | None) -> Findings:
     for path, dataset in parts.items():
         for name in dataset.missing_files() if dataset is not None else ():
             yield Finding("error", path, f"no such file: {name} (looked for from {Path.cwd()})")
+    for benchmark, names in missing_files(spec.evaluation).items() if spec.evaluation is not None else ():
+        yield Finding("error", "evaluation.folder", f"no files for {benchmark}: {', '.join(names)}")
     if spec.engine.hostfile is not None and not Path(spec.engine.hostfile).is_file():
         yield Finding("error", "engine.hostfile", f"no such file: {spec.engine.hostfile}")

@@ -10,9 +10,10 @@ import difflib
 import errno
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import to_jsonable_python
@@ -74,11 +75,13 @@ def load_spec(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Lo
     node = Node({}, layers[0].origin)
     for layer in reversed(layers):
         node = with_kinds(tree.merge(node, layer))
-    node = Node(node.value, layers[0].origin)
-    for override in overrides:
-        node = with_kinds(_override(node, override))
     files = tuple(Path(layer.origin.source) for layer in layers)
-    return LoadedSpec(_validate(node), files, tuple(overrides), node)
+    return _overridden(Node(node.value, layers[0].origin), files, overrides)
+
+
+def spec_from(settings: Mapping[str, Any], source: str, overrides: Sequence[str] = ()) -> LoadedSpec:
+    """The experiment in these settings, which `source` stands for in errors, with overrides. Raises SpecError."""
+    return _overridden(with_kinds(tree.from_plain(settings, Origin(source))), (), overrides)
 
 
 def dump_spec(spec: ExperimentSpec) -> str:
@@ -93,6 +96,12 @@ def load_resolved(text: str, source: str = "spec.json") -> ExperimentSpec:
     except (json.JSONDecodeError, RecursionError) as error:
         raise SpecError(f"{source}: not valid JSON: {error}") from None
     return _validate(tree.from_plain(data, Origin(source)))
+
+
+def _overridden(node: Node, files: tuple[Path, ...], overrides: Sequence[str]) -> LoadedSpec:
+    for override in overrides:
+        node = with_kinds(_override(node, override))
+    return LoadedSpec(_validate(node), files, tuple(overrides), node)
 
 
 def _validate(node: Node) -> ExperimentSpec:
@@ -114,7 +123,7 @@ def _read_chain(path: Path) -> list[Node]:
     seen: list[Path] = []
     asked_by = ""
     while True:
-        text = _read(path, asked_by)
+        text = read_text(path, asked_by)
         if path.resolve() in seen:
             raise SpecError(f"{asked_by}: {path} is already in this chain of extends")
         seen.append(path.resolve())
@@ -135,7 +144,8 @@ def _read_chain(path: Path) -> list[Node]:
         path = Path(os.path.normpath(path.parent / extends.value))
 
 
-def _read(path: Path, asked_by: str) -> str:
+def read_text(path: Path, asked_by: str = "") -> str:
+    """The text of an experiment or sweep file; `asked_by` names what led to it. Raises SpecError."""
     place = asked_by or str(path)
     name = f" {path}" if asked_by else ""
     try:

@@ -7,7 +7,7 @@ import platform
 import subprocess
 import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -28,7 +28,7 @@ def describe_environment(extra: Mapping[str, Any] | None = None) -> dict[str, An
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": sys.argv,
         "code": _revision(Path(__file__).resolve().parents[1]),
-        "packages": {name: version for name in PACKAGES if (version := _version(name))},
+        "packages": versions(PACKAGES),
         "plugins": sources(),
         "python": platform.python_version(),
         "host": {
@@ -40,6 +40,11 @@ def describe_environment(extra: Mapping[str, Any] | None = None) -> dict[str, An
         },
         **(extra or {}),
     }
+
+
+def versions(packages: Sequence[str]) -> dict[str, str]:
+    """The versions of those that are installed."""
+    return {name: version for name in packages if (version := _version(name))}
 
 
 def _revision(package: Path) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from steerctl.store.lock import Lock
 from steerctl.store.record import (
     CHECKPOINTS,
     ENVIRONMENT,
+    EVALUATIONS,
     LATEST,
     LOCK,
     METRICS,
@@ -155,6 +156,10 @@ class RunFolder(RunRecord):
     def write_validation(self, step: int, table: RolloutTable) -> None:
         """Keep the responses to the validation problems after one step."""
         write_rollouts(self._table(VALIDATION, step), step, table)
+
+    def evaluation(self, step: int) -> Path:
+        """Where the evaluation after one step is kept; it says of which weights it is, so it is never dropped."""
+        return self.path / EVALUATIONS / f"step_{step:06d}"
 
     def write_probe(self, step: int, table: Any) -> None:  # noqa: ANN401 (pyarrow has no types)
         """Keep what a probe found in one step: a token table (analysis/columns.py)."""

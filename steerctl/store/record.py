@@ -20,7 +20,7 @@ State = Literal["running", "finished", "interrupted", "failed"]
 SPEC, SPEC_YAML, ENVIRONMENT, STATUS = "spec.json", "spec.yaml", "environment.json", "status.json"
 METRICS, LOG, LOCK = "metrics.jsonl", "log.txt", "lock"
 ROLLOUTS, VALIDATION, CHECKPOINTS, MODEL, WANDB = "rollouts", "validation", "checkpoints", "model", "wandb"
-PROBE, ANALYSIS = "probe", "analysis"
+PROBE, ANALYSIS, EVALUATIONS = "probe", "analysis", "evaluations"
 TABLES = (ROLLOUTS, VALIDATION, PROBE, ANALYSIS)
 """Folders with a table per step."""
 SERVERS = "servers"

@@ -69,7 +69,7 @@ class SavedRollouts:
             return _from_json(where)
         pieces = _row_groups(where)
         metadata = (pq.read_schema(where).metadata or {}).get(b"steerctl")
-        return _whole(where, pieces, json.loads(metadata)["experiment"] if metadata else None)
+        return _whole(where, pieces, json.loads(metadata).get("experiment") if metadata else None)
 
     def block(self, start: int, stop: int) -> list[RolloutGroup]:
         """Groups number `start` to `stop` (exclusive; fewer at the end), with the saved verdicts and no rewards."""

@@ -37,7 +37,8 @@ def test_group_metrics_by_hand():
         "response/length/mean": 5, "response/length/max": 8, "response/length/min": 2,
         "response/truncated/fraction": 3 / 8, "prompt/length/mean": 3,
         "verifier/timeout/count": 1, "verifier/error/count": 1, "verifier/no_answer/count": 1,
-        "verifier/too_long/count": 1,
+        "verifier/too_long/count": 1, "verifier/oom/count": 0, "verifier/crash/count": 0,
+            "verifier/infra_error/count": 0,
     })  # fmt: skip
     assert set(got) <= set(metrics())
 

@@ -83,6 +83,23 @@ def test_without_own_gradients_in_float32_elsewhere(run, tmp_path):
     assert np.isfinite(tokens["remainder"]).all()
 
 
+def test_plain_descent_is_taken_apart_beside_the_step(run, tmp_path):
+    (step,) = analyze_run(AnalyzeRequest(run, (3,), 20, sgd=0.05, out=tmp_path), lambda _: None)
+    tokens = arrays(step.table)
+    was, plain = (
+        {name: values[tokens["optimiser"] == each] for name, values in tokens.items()} for each in ("AdamW", "SGD")
+    )
+    assert len(was["step"]) == len(plain["step"]) > 0
+    for name in ("update", "problem_id", "sample", "position", "logprob", "entropy", "exact", "grad_norm"):
+        assert (was[name] == plain[name]).all(), name
+    assert (plain["learning_rate"] == 0.05).all()
+    assert not plain["carried"].any()
+    assert np.abs(plain["measured"] - was["measured"]).max() > 1e-4
+    assert np.corrcoef(plain["first_order"], plain["measured"])[0, 1] > 0.9
+    total = plain["own_state"] + plain["interference"] + plain["remainder"]
+    assert np.abs(total - plain["measured"]).max() <= 1e-14
+
+
 def test_an_interrupt_leaves_whole_tables_or_none(run, tmp_path):
     def note(line):
         if line.startswith("step 1:"):

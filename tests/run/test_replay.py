@@ -12,7 +12,7 @@ from steerctl.engine.frozen import Alone
 from steerctl.engine.models import load_tokenizer
 from steerctl.errors import DataError
 from steerctl.rollout.replay import NoGenerator
-from steerctl.run.build import group_collector, prepared_problems
+from steerctl.run.collecting import group_collector, prepared_problems
 from steerctl.run.replay import open_replay, replayed_before
 from steerctl.run.timing import Clock
 from steerctl.spec.load import load_spec

@@ -1,0 +1,104 @@
+"""What `steerctl report` is given: run folders, folders of runs, sweeps; and what a sweep says of itself."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from steerctl.errors import RunFolderError
+from steerctl.report.page.methods import Methods, group
+from steerctl.report.page.report import Asked
+from steerctl.store.record import RunRecord, find_runs, is_run_folder, resolve
+from steerctl.sweep.place import SweepFolder
+from steerctl.sweep.spec import SweepSpec
+
+PAGE = "report.html"
+RUNS = "runs"
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """The methods, and what is asked of them."""
+
+    methods: Methods
+    asked: Asked
+
+
+@dataclass(frozen=True, slots=True)
+class _Sweep:
+    """A sweep's question, and what its variants are compared with, in its order."""
+
+    spec: SweepSpec
+    baselines: dict[str, str]
+
+
+def gather(paths: Sequence[Path], *, baseline: str | None, metric: str | None, last: int | None) -> Gathered:
+    """Find the run folders and group them; the first sweep among the arguments says what is compared.
+
+    Raises:
+        RunFolderError: a path is neither a run nor a sweep nor a folder of runs.
+        UserError: no run has a finished step.
+    """
+    records = {record.path.resolve(): record for path in paths for record in _records(path)}
+    sweeps = [sweep for path in paths if (sweep := _sweep(path)) is not None]
+    order = [name for sweep in sweeps for name in sweep.baselines]
+    asked = _asked(sweeps[0], sweeps) if sweeps else Asked()
+    asked = replace(asked, baseline=baseline, metric=metric or asked.metric, last_steps=last or asked.last_steps)
+    if asked.title is None and len(paths) == 1 and not is_run_folder(resolve(paths[0])):
+        asked = replace(asked, title=paths[0].resolve().name)
+    return Gathered(group(records.values(), order), asked)
+
+
+def out_path(paths: Sequence[Path]) -> Path:
+    """Where the page goes if nobody says: into the one folder that was given, else the current one."""
+    return resolve(paths[0]) / PAGE if len(paths) == 1 else Path(PAGE)
+
+
+def _records(path: Path) -> list[RunRecord]:
+    place = resolve(path)
+    if is_run_folder(place):
+        return [RunRecord(place)]
+    folder = place / RUNS if SweepFolder(place).sweep_json.is_file() else place
+    found = [RunRecord(each) for each in find_runs(folder)]
+    if not found:
+        what = "holds no run folders" if folder.is_dir() else "does not exist"
+        raise RunFolderError(f"{folder} {what}; name run folders, a folder of runs, or the folder of a sweep")
+    return found
+
+
+def _sweep(path: Path) -> _Sweep | None:
+    folder = SweepFolder(path)
+    if not folder.sweep_json.is_file():
+        return None
+    try:
+        said: dict[str, Any] = json.loads(folder.sweep_json.read_text(encoding="utf-8"))
+        spec = SweepSpec(**{key: value for key, value in said.items() if key in SweepSpec.model_fields})
+    except (OSError, ValueError, TypeError, ValidationError) as error:
+        reason = (str(error).splitlines() or ["?"])[0]
+        raise RunFolderError(
+            f"{folder.sweep_json}: not a sweep's description ({reason}); start the sweep again"
+        ) from error
+    rows: list[dict[str, str]] = []
+    if folder.variants_csv.is_file():
+        with folder.variants_csv.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    return _Sweep(spec, {row["variant"]: row.get("baseline") or "" for row in rows if "variant" in row})
+
+
+def _asked(first: _Sweep, sweeps: Sequence[_Sweep]) -> Asked:
+    spec = first.spec
+    return Asked(
+        title=" and ".join(sweep.spec.name for sweep in sweeps),
+        metric=spec.metric,
+        direction=spec.direction,
+        more=tuple(spec.metrics),
+        baselines={name: other for sweep in sweeps for name, other in sweep.baselines.items() if other},
+        last_steps=spec.last_steps,
+        choose_by=spec.choose_by,
+    )

@@ -1,0 +1,153 @@
+"""The findings as files: CSV for programs, Markdown and LaTeX for people."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from steerctl.evaluation.seeds import OverSeeds
+from steerctl.report.page.findings import PHASES, Number, verdict
+from steerctl.report.page.report import Report
+from steerctl.report.page.text import bounds, decimals, fixed, in_unit, p_text
+from steerctl.store.atomic import storage_errors, write_text
+
+LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "−": "$-$", "–": "--", "<": "$<$", ">": "$>$",
+}  # fmt: skip
+"""What LaTeX would take for more than a letter."""
+HEADS = ("method", "seeds", "mean", "95%", "difference", "95%", "p (Holm)", "g", "finding")
+
+
+def write_tables(report: Report, folder: Path) -> list[Path]:
+    """methods.csv, methods.md, methods.tex, runs.csv and cost.csv; the folder is made if it is not there.
+
+    Raises:
+        StorageError: the folder or a file cannot be written.
+    """
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    texts = {
+        "methods.csv": csv_text(method_rows(report)),
+        "methods.md": markdown(report),
+        "methods.tex": latex(report),
+        "runs.csv": csv_text(run_rows(report)),
+        "cost.csv": csv_text(cost_rows(report)),
+    }
+    for name, text in texts.items():
+        write_text(folder / name, text)
+    return [folder / name for name in texts]
+
+
+def method_rows(report: Report) -> list[dict[str, Any]]:
+    """One row per number, moment and method; what is not known is None."""
+    return [
+        {"metric": number.key, "at": number.at, "method": name, **_row(each)}
+        for number in report.numbers
+        for name, each in number.found.items()
+    ]
+
+
+def run_rows(report: Report) -> list[dict[str, Any]]:
+    """One row per run, every number of it."""
+    rows = []
+    for method in report.methods.methods:
+        for run in method.runs:
+            row: dict[str, Any] = {"method": method.name, "seed": run.seed, "run": str(run.record.path)}
+            row |= {"state": run.state, "steps": run.steps}
+            for number in report.numbers:
+                label = number.key if number.at == "last" else f"{number.key} at the chosen step"
+                row[label] = number.values.get(method.name, {}).get(run.seed)
+            rows.append(row)
+    return rows
+
+
+def cost_rows(report: Report) -> list[dict[str, Any]]:
+    """One row per method: means over its runs."""
+    return [
+        {"method": name, "runs": each.runs, "steps": each.steps, "tokens": each.tokens, "seconds": each.seconds}
+        | {f"seconds of {phase}": each.parts.get(phase) for phase in PHASES}
+        for name, each in report.costs.items()
+    ]
+
+
+def markdown(report: Report) -> str:
+    """A table per number."""
+    parts = []
+    for number in report.numbers:
+        lines = ["| " + " | ".join(HEADS) + " |", "|---|" + "---:|" * (len(HEADS) - 2) + "---|"]
+        lines += ["| " + " | ".join(_pipe(cell) for cell in row) + " |" for row in _cells(number)]
+        parts.append(f"### {_caption(report, number)}\n\n" + "\n".join(lines) + "\n")
+    return "\n".join(parts)
+
+
+def latex(report: Report) -> str:
+    """A `table` with booktabs per number."""
+    parts = ["% needs \\usepackage{booktabs}"]
+    for number in report.numbers:
+        rows = [" & ".join(_tex(cell) for cell in row) + r" \\" for row in _cells(number)]
+        parts += [
+            r"\begin{table}", r"\centering", rf"\caption{{{_tex(_caption(report, number))}}}",
+            r"\begin{tabular}{lr" + "r@{\\ }l" * 2 + "rrl}", r"\toprule",
+            " & ".join(_tex(head) for head in HEADS) + r" \\", r"\midrule", *rows, r"\bottomrule",
+            r"\end{tabular}", r"\end{table}", "",
+        ]  # fmt: skip
+    return "\n".join(parts)
+
+
+def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The rows under their keys; None is empty. Empty without rows."""
+    if not rows:
+        return ""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: "" if value is None else value for key, value in row.items()} for row in rows)
+    return out.getvalue()
+
+
+def _row(each: OverSeeds) -> dict[str, Any]:
+    found = each.difference
+    return {
+        "seeds": each.mean.units, "mean": each.mean.value, "low": each.mean.low, "high": each.mean.high,
+        "baseline": each.baseline, "pairs": each.pairs if each.baseline else None,
+        "difference": found.value if found else None,
+        "difference_low": found.low if found else None, "difference_high": found.high if found else None,
+        "p": each.p_value, "p_holm": each.p_adjusted, "p_sign_flip": each.p_flip, "hedges_g": each.effect,
+        "detectable": each.seen, "finding": verdict(each) or "baseline",
+    }  # fmt: skip
+
+
+def _cells(number: Number) -> list[list[str]]:
+    places = decimals(each.mean.value for each in number.found.values())
+    found = [each.difference for each in number.found.values() if each.difference is not None]
+    finer = max(places, decimals(each.value for each in found)) if found else places
+    rows = []
+    for name, each in number.found.items():
+        own = [name, str(each.mean.units), fixed(each.mean.value, places), bounds(each.mean, places)]
+        if each.difference is None:
+            own += ["", "", "", "", verdict(each) or "baseline"]
+        else:
+            own += [fixed(each.difference.value, finer, signed=True), bounds(each.difference, finer, signed=True)]
+            own += [p_text(each.p_adjusted), fixed(each.effect, 2, signed=True), verdict(each) or "baseline"]
+        rows.append(own)
+    return rows
+
+
+def _caption(report: Report, number: Number) -> str:
+    steps = report.question.last_steps
+    last = f"mean of the last {steps} steps" if steps > 1 else "at the last step"
+    when = last if number.at == "last" else f"at the step with the best {report.question.choose_by}"
+    return f"{number.title}{in_unit(number.unit)}, {when}"
+
+
+def _pipe(cell: str) -> str:
+    return re.sub(r"([\\`*_|<>])", r"\\\1", " ".join(cell.split()))
+
+
+def _tex(cell: str) -> str:
+    return "".join(LATEX.get(letter, letter) for letter in " ".join(cell.split()))
