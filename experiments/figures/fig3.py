@@ -26,8 +26,7 @@ from matplotlib.contour import QuadContourSet
 from numpy.typing import NDArray
 
 from steerctl.entropy.change import Estimator, entropy_change
-from steerctl.report.canvas import FALLS, RISES, STILL, drawing, note
-from steerctl.report.curves import INK, PAPER
+from steerctl.report.canvas import FALLS, INK, PAPER, RISES, STILL, drawing, note
 
 HERE = Path(__file__).resolve().parent
 VOCABULARY = 151_936

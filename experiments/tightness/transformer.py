@@ -14,6 +14,7 @@ Intervals are 95 %, from 400 resamples of problems; a problem asked in two seeds
 
     transformer_agreement.csv   every number about agreement, the measures of steerctl/analysis/agreement.py
     transformer_parts.csv       own state, other tokens, momentum and decay, remainder: steerctl/analysis/shares.py
+    transformer_slices.csv      every prediction by optimiser, step, quadrant, probability, gradient norm, learning rate
     transformer_tails.csv       how few tokens make the remainder
     transformer_*.svg, .png     figures
     docs/tightness.md           its tables (only when --out is not given)
@@ -30,6 +31,7 @@ import numpy as np
 import torch
 from transformer_figures import draw_forms, draw_parts, draw_predictions, draw_rates
 from transformer_results import LATER, PARTS, TOTALS, Results, write_agreement, write_parts, write_tails
+from transformer_slices import slice_table, sliced, write_slices
 from transformer_studies import Tokens, study
 from transformer_tables import measure, rate_text, tables
 from transformer_tokens import RATES, TRAINED_AT, Training, tokens_of
@@ -112,8 +114,10 @@ def main() -> None:
     write_agreement(found, args.out / "transformer_agreement.csv")
     write_parts(found, args.out / "transformer_parts.csv")
     write_tails(found, args.out / "transformer_tails.csv")
+    parts = list(sliced(tokens))
+    write_slices(parts, args.out / "transformer_slices.csv")
     draw(found, tokens, args.out)
-    shown = tables(found)
+    shown = {**tables(found), "slices": slice_table(parts)}
     if args.out == HERE:
         write_page(shown)
     else:

@@ -210,7 +210,7 @@ class _Opened:
         for rate in rates:
             factor = rate / motion.learning_rate
             columns = _joined([
-                part.scaled(factor, lens.measured(view.batch, mask_BT, factor)).columns()
+                part.scaled(factor, lens.measured(view.batch, mask_BT, factor, entropy_N=part.entropy_N)).columns()
                 for part, (view, mask_BT, _) in zip(parts, looked, strict=True)
             ])  # fmt: skip
             count = len(columns["measured"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +40,17 @@ COURSES = (Course("lessons", 900, 6e-3, 3e-3), Course("habits", 450, 3e-3, 2e-3)
 
 
 @dataclass(frozen=True, slots=True)
+class Shape:
+    """Of the network; attention heads have size 32. The defaults are the shipped policy's."""
+
+    width: int = 128
+    inner: int = 256
+    layers: int = 3
+    heads: int = 4
+    key_value_heads: int = 2
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """Right-padded sequences; loss_mask_BT is True where `target_ids_BT` belongs to the response."""
 
@@ -56,15 +67,15 @@ class Example:
     response: list[int]
 
 
-def new_model(tokenizer: PreTrainedTokenizerFast) -> Qwen2ForCausalLM:
+def new_model(tokenizer: PreTrainedTokenizerFast, shape: Shape = Shape()) -> Qwen2ForCausalLM:
     """About half a million parameters; embeddings untied, head size 32: what vLLM's CPU engine can serve and reload."""
     config = Qwen2Config(
         vocab_size=len(tokenizer),
-        hidden_size=128,
-        intermediate_size=256,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        num_key_value_heads=2,
+        hidden_size=shape.width,
+        intermediate_size=shape.inner,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.key_value_heads,
         head_dim=32,
         max_position_embeddings=CONTEXT,
         tie_word_embeddings=False,
@@ -124,10 +135,15 @@ def collate(batch: list[Example], pad: int) -> Batch:
     return Batch(ids[:, :-1], ids[:, 1:], mask[:, 1:])
 
 
-def train(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, progress: Progress) -> None:
+def train(
+    model: Qwen2ForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    progress: Progress,
+    courses: Sequence[Course] = COURSES,
+) -> None:
     """Run every course; a cosine from the peak rate to its fiftieth part in each."""
-    bar = progress.add_task("training", total=sum(course.updates for course in COURSES), loss=math.nan)
-    for course in COURSES:
+    bar = progress.add_task("training", total=sum(course.updates for course in courses), loss=math.nan)
+    for course in courses:
         inner = [p for name, p in model.named_parameters() if p.dim() == 2 and "layers" in name]
         chosen = {id(parameter) for parameter in inner}
         outer = [parameter for parameter in model.parameters() if id(parameter) not in chosen]
@@ -167,14 +183,12 @@ def save(model: Qwen2ForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Pa
     save_tokenizer(folder)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, required=True)
-    out: Path = parser.parse_args().out
+def build(folder: Path, shape: Shape = Shape(), courses: Sequence[Course] = COURSES) -> None:
+    """Train a policy and write its model folder."""
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(mode=True)
     tokenizer = tiny_tokenizer()
-    model = new_model(tokenizer)
+    model = new_model(tokenizer, shape)
     columns = (
         TextColumn("{task.description:8}"),
         BarColumn(),
@@ -185,8 +199,14 @@ def main() -> None:
         TextColumn("loss {task.fields[loss]:.3f}"),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        train(model, tokenizer, progress)
-    save(model, tokenizer, out)
+        train(model, tokenizer, progress, courses)
+    save(model, tokenizer, folder)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    build(parser.parse_args().out)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The token table of the laboratory: one row per probed token and update; what every column holds, and its unit.
+"""The token table of the laboratory: a row per probed token, update and optimiser; what every column holds, its unit.
 
 All statistics are of the policy just before the optimiser step, at the sampling temperature, over the full vocabulary.
 """
@@ -26,9 +26,13 @@ ESTIMATES: Final = (
 )  # fmt: skip
 """Predictions, in nats per unit step of the logits; formulas in entropy/change.py."""
 
+TRAINED, PLAIN = "AdamW", "SGD"
+"""Values of `optimiser`."""
+
 COLUMNS: Final[dict[str, Column]] = {
     "step": Column("int32", "", "sample-and-train iteration, from 1"),
     "update": Column("int32", "", "optimiser step within it, from 1"),
+    "optimiser": Column("string", "", "AdamW: the step as it was; SGD: the one that plain gradient descent would make"),
     "problem_id": Column("string", "", "the problem"),
     "sample": Column("int32", "", "which of the problem's responses, from 0"),
     "position": Column("int32", "tokens", "place in the response, from 0"),

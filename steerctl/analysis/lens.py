@@ -41,8 +41,8 @@ class Lens:
 
     Nothing here is collective: each rank looks at its own sequences, with the motion of all.
 
-    Memory: three copies of the weights in `dtype` (before, share and the motion looked along), and the logits of the
-    probed positions of one batch; with own-state terms two copies per token done side by side (`OWN_TOKENS`).
+    Memory: four copies of the weights in `dtype` (before, share and the two motions looked along), and the logits of
+    the probed positions of one batch; with own-state terms two copies per token done side by side (`OWN_TOKENS`).
 
     Raises:
         ModelError: the model bends its logits after the head, or the motion is of other parameters.
@@ -65,11 +65,10 @@ class Lens:
 
         batch   input_ids_BT and target_ids_BT are read
         slopes  of the loss that was descended; without them the own-state terms are left out, which cost some six
-                forward passes of its context per probed token, where all else costs seven of the probed sequences
+                forward passes of its context per probed token, where all else costs six of the probed sequences
         """
         states = _States.of(batch, probed_BT, self._device)
-        logits_NV, motion_NV = self._moved(states, self._wide(self._motion.change))
-        carried_NV = self._moved(states, self._wide(self._motion.carried))[1]
+        logits_NV, (motion_NV, carried_NV) = self._moved(states, self._motion.change, self._motion.carried)
         stats = stats_from_logits(logits_NV, states.targets_N)
         own = None if slopes is None else self._own(batch, probed_BT, slopes)
         return Decomposition(
@@ -84,14 +83,21 @@ class Lens:
             own_second_order_N=None if own is None else own[1],
         )
 
-    def measured(self, batch: TokenBatch, probed_BT: Tensor, factor: float = 1.0) -> Tensor:
-        """H(θ + factor·Δ) − H(θ) [N], nats: the step as it was, or at another learning rate."""
+    def measured(
+        self, batch: TokenBatch, probed_BT: Tensor, factor: float = 1.0, *, entropy_N: Tensor | None = None
+    ) -> Tensor:
+        """H(θ + factor·Δ) − H(θ) [N], nats: the step as it was, or at another learning rate.
+
+        entropy_N  H(θ), if it is known from `decompose`: a pass less
+        """
         states = _States.of(batch, probed_BT, self._device)
-        return self._entropy(states, factor) - self._entropy(states, 0.0)
+        before_N = self._entropy(states, 0.0) if entropy_N is None else entropy_N
+        return self._entropy(states, factor) - before_N
 
     def along(self, batch: TokenBatch, probed_BT: Tensor, direction: Weights) -> Tensor:
         """Derivative of H [N] along any direction of the weights, by parameter name."""
-        return entropy_slope(*self._moved(_States.of(batch, probed_BT, self._device), self._wide(direction)))
+        logits_NV, (motion_NV,) = self._moved(_States.of(batch, probed_BT, self._device), direction)
+        return entropy_slope(logits_NV, motion_NV)
 
     def own_motion(self, batch: TokenBatch, probed_BT: Tensor, slopes: LossSlopes) -> Weights:
         """What each probed token's own gradient did to the weights, −D·g_t: one more dimension N in front.
@@ -135,9 +141,18 @@ class Lens:
         logits_1V, motion_1V = self._jvp(ids_T[None], row[None], direction)
         return logits_1V[0], motion_1V[0]
 
-    def _moved(self, states: _States, direction: Weights) -> tuple[Tensor, Tensor]:
-        """Logits before the step, and their derivative along the direction, [N, V]."""
-        return self._jvp(states.input_ids_BT, states.rows_N, direction)
+    def _moved(self, states: _States, *directions: Weights) -> tuple[Tensor, Tensor]:
+        """Logits before the step [N, V], and their derivatives along K directions [K, N, V], in one pass."""
+        stacked = {
+            name: torch.stack([each[name].to(self._device, self._dtype) for each in directions])
+            for name in self._before
+        }  # fmt: skip
+
+        def along(direction: Weights) -> tuple[Tensor, Tensor]:
+            return self._jvp(states.input_ids_BT, states.rows_N, direction)
+
+        logits_KNV, motion_KNV = vmap(along)(stacked)
+        return logits_KNV[0], motion_KNV
 
     def _jvp(self, ids_BT: Tensor, rows_N: Tensor, direction: Weights) -> tuple[Tensor, Tensor]:
         def logits(weights: Weights) -> Tensor:

@@ -1,4 +1,4 @@
-"""Agreement of every estimator with the measured change, sliced: by quadrant, probability, step, rate, gradient norm.
+"""Agreement of every estimator with the measured change, in slices: by optimiser, step, quadrant, probability and more.
 
 A table is a mapping from the names of `COLUMNS` to arrays, one entry per token; nulls of optional columns are NaN.
 """
@@ -114,6 +114,12 @@ def _everything(table: Table) -> Iterator[Group]:
     yield "all", np.ones(len(_column(table, "measured")), dtype=bool)
 
 
+def _optimisers(table: Table) -> Iterator[Group]:
+    optimiser_N = _column(table, "optimiser").astype(str)
+    for name in np.unique(optimiser_N).tolist():
+        yield name, optimiser_N == name
+
+
 def _quadrants(table: Table) -> Iterator[Group]:
     quadrant_N = _column(table, "quadrant")
     for quadrant in range(5):
@@ -144,6 +150,7 @@ def _ranges(name: str, most: int) -> Callable[[Table], Iterator[Group]]:
 
 GROUPINGS: Final[Mapping[str, Callable[[Table], Iterator[Group]]]] = {
     "all": _everything,
+    "optimiser": _optimisers,
     "quadrant": _quadrants,
     "probability": _probabilities,
     "step": _ranges("step", MOST_GROUPS),

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from steerctl.analysis.columns import COLUMNS
+from steerctl.analysis.columns import COLUMNS, TRAINED
 from steerctl.types import RolloutGroup
 
 KEYS = ("update", "row", "position")
@@ -37,7 +37,7 @@ def token_table(tokens: Columns, step: int, groups: Sequence[RolloutGroup], deco
     """The Arrow table of one step's probed tokens, every column of COLUMNS in its order.
 
     tokens  the numeric columns and KEYS, [N] each; an optional column that is missing, or NaN, is null; `interference`
-            and `remainder` follow from others
+            and `remainder` follow from others, and without `optimiser` every update is as it was
     step    sample-and-train iteration, from 1
     groups  of the step, all ranks'
     decode  a token's text, by its id
@@ -58,7 +58,7 @@ def token_table(tokens: Columns, step: int, groups: Sequence[RolloutGroup], deco
         "token_id": ids,
         "text": [texts[token] for token in ids],
     }
-    known = {**tokens, **_differences(tokens), **named}
+    known = {"optimiser": [TRAINED] * len(rows), **tokens, **_differences(tokens), **named}
     return pa.table({name: _column(name, known.get(name), len(rows)) for name in COLUMNS})
 
 

@@ -249,6 +249,9 @@ def test_another_rate_by_scaling_is_another_rate(step: Step) -> None:
     whole = Lens(step.model, step.motion.scaled(0.1), temperature=TEMPERATURE)
     expected = whole.decompose(batch, batch.loss_mask_BT, slopes).columns()
     measured_N = step.lens.measured(batch, batch.loss_mask_BT, 0.1)
+    known_N = step.found[0].entropy_N
+    again_N = step.lens.measured(batch, batch.loss_mask_BT, 0.1, entropy_N=known_N)
+    torch.testing.assert_close(again_N, measured_N, rtol=0, atol=1e-14)
     found = step.found[0].scaled(0.1, measured_N).columns()
     for name, values in expected.items():
         assert found[name] == pytest.approx(values, rel=1e-9, abs=1e-15), name

@@ -66,12 +66,23 @@ def test_groups_are_named_by_what_is_in_them():
     for each in slices(table, predictions=["exact"], resamples=5):
         groups[each.by].append(each.group)
     assert groups["all"] == ["all"]
+    assert groups["optimiser"] == ["AdamW"]
     assert groups["learning_rate"] == ["1e-05", "0.0001"]
     assert groups["grad_norm"] == ["2", "3", "4"]
     assert groups["step"] == ["1", "2"]
     assert groups["probability"][-1] == "0.99 to 1"
     many = table | {"step": np.arange(len(table["step"]))}
     assert len(list(slices(many, predictions=["exact"], by=["step"], resamples=5))) == 10
+
+
+def test_optimisers_are_apart():
+    table = token_table()
+    table["optimiser"] = np.where(table["sample"] == 0, "SGD", "AdamW")
+    found = {each.group: each.agreement for each in slices(table, predictions=["exact"], by=["optimiser"], resamples=5)}
+    assert list(found) == ["AdamW", "SGD"]
+    plain = {name: values[table["sample"] == 0] for name, values in table.items()}
+    (alone,) = slices(plain, predictions=["exact"], by=["all"], resamples=5)
+    assert found["SGD"] == alone.agreement
 
 
 def test_unknown_names():

@@ -17,6 +17,7 @@ def token_table(seed=0, length=8):
     table = {
         "step": (update + 1) // 2,
         "update": update,
+        "optimiser": np.full(count, "AdamW", dtype=object),
         "problem_id": np.array([f"problem-{index}" for index in problem], dtype=object),
         "sample": sample,
         "position": position,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import signal
 import subprocess
@@ -15,8 +16,9 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from steerctl.analysis.columns import COLUMNS
+from steerctl.analysis.slices import GROUPINGS
 from steerctl.cli import build
-from steerctl.cli._laboratory import present
+from steerctl.cli._laboratory import present, write_slices
 from steerctl.errors import RunFolderError
 from steerctl.run.analyze import AnalyzedStep, AnalyzeRequest
 from tests.analysis.token_tables import token_table
@@ -26,7 +28,7 @@ from tests.run.stored import stored_run
 pytestmark = pytest.mark.timeout(600)
 
 
-def shown(tokens, columns=80):
+def step_of(tokens):
     count = len(tokens["step"])
     kinds = {"int32": pa.int32(), "bool": pa.bool_(), "string": pa.string(), "float64": pa.float64()}
     table = pa.table(
@@ -35,9 +37,21 @@ def shown(tokens, columns=80):
             for name, column in COLUMNS.items()
         }
     )
+    return AnalyzedStep(1, table, None, 0.0, None, 1.0)
+
+
+def shown(tokens, columns=80):
     out = io.StringIO()
-    present([AnalyzedStep(1, table, None, 0.0, None, 1.0)], Console(file=out, width=columns, highlight=False))
+    present([step_of(tokens)], Console(file=out, width=columns, highlight=False))
     return out.getvalue()
+
+
+def with_plain_descent():
+    """Every token twice: as it was, and under SGD, where nothing is foretold rightly."""
+    tokens = token_table()
+    other = tokens | {"optimiser": np.full(288, "SGD"), "learning_rate": np.full(288, 0.1)}
+    other["measured"] = -tokens["measured"]
+    return {name: np.concatenate([values, other[name]]) for name, values in tokens.items()}
 
 
 def test_every_prediction_and_every_part_has_a_line():
@@ -75,6 +89,30 @@ def test_the_tokens_that_lost_and_gained_most_are_named():
     assert float(rows[0].split()[-2]) == pytest.approx(totals[least], rel=0.01)
 
 
+def test_optimisers_are_summed_up_apart():
+    text = shown(with_plain_descent())
+    adamw, sgd = text.split("SGD at learning rate 0.1\n")
+    assert adamw.startswith("AdamW at learning rate 1e-05, 0.0001\n")
+    found = [float(line.split()[1]) for part in (adamw, sgd) for line in part.splitlines() if "first_order " in line]
+    assert found == [1.0, -1.0]
+    assert text.partition("total, nats")[2] == shown(token_table()).partition("total, nats")[2]  # movers: as it was
+
+
+def test_slices_are_written_for_each_optimiser(tmp_path):
+    write_slices([step_of(with_plain_descent())], tmp_path / "slices.csv")
+    with (tmp_path / "slices.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert {line["by"] for line in lines} == set(GROUPINGS) - {"optimiser"}
+    whole = {(x["optimiser"], x["prediction"]): x for x in lines if x["by"] == "all"}
+    exact, measured = (token_table()[name] for name in ("exact", "measured"))
+    expected = np.corrcoef(exact * token_table()["learning_rate"], measured)[0, 1]
+    assert float(whole["AdamW", "exact"]["pearson"]) == pytest.approx(expected, rel=1e-4)
+    assert float(whole["SGD", "exact"]["pearson"]) == pytest.approx(-np.corrcoef(exact, measured)[0, 1], rel=1e-4)
+    assert sum(int(x["tokens"]) for x in lines if (x["prediction"], x["by"]) == ("exact", "step")) == 2 * 288
+    write_slices([step_of({name: values[:0] for name, values in token_table().items()})], tmp_path / "none.csv")
+    assert (tmp_path / "none.csv").read_text().count("\n") == 1
+
+
 def test_no_tokens_are_a_line():
     assert shown({name: values[:0] for name, values in token_table().items()}).strip() == (
         "none of these steps has a trained token"
@@ -91,7 +129,7 @@ def test_a_stored_run(run, tmp_path):
     rank = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")  # which this process is, since `run`
     plain = {name: value for name, value in environment(COLUMNS="100").items() if name not in rank}
     words = ["analyze", str(run), "--positions", "8", "--out", str(tmp_path / "tables")]
-    words += ["--page", str(tmp_path / "tokens.html")]
+    words += ["--page", str(tmp_path / "tokens.html"), "--slices", str(tmp_path / "slices.csv")]
     command = [sys.executable, "-m", "steerctl", *words]
     done = subprocess.run(command, env=plain, capture_output=True, text=True, check=False, timeout=280)
     assert (done.returncode, done.stderr) == (0, "")
@@ -100,7 +138,8 @@ def test_a_stored_run(run, tmp_path):
     assert sum(line.endswith("done again bit for bit") for line in lines) == 2
     for word in ("exact", "own_state + own_second_order", "first_order", "interference", "remainder"):
         assert any(line.startswith(word) for line in lines), word
-    assert lines[-1] == f"page: {tmp_path / 'tokens.html'}"
+    assert lines[-2:] == [f"page: {tmp_path / 'tokens.html'}", f"slices: {tmp_path / 'slices.csv'}"]
+    assert (tmp_path / "slices.csv").read_text().startswith("optimiser,prediction,by,group,tokens,problems,mse,")
     page = (tmp_path / "tokens.html").read_text(encoding="utf-8")
     assert page.count("<article") > 0
     for label in ("measured", "first order, whole update", "own state", "exact", "released code"):
@@ -123,10 +162,11 @@ def test_options_make_the_request(call, monkeypatch):
     monkeypatch.setattr("steerctl.run.analyze.analyze_run", lambda request, _: asked.append(request) or [])
     monkeypatch.setattr("steerctl.cli._laboratory.present", lambda _: None)
     call("runs/x")
-    call("runs/x", "--step", 2, "--step", 5, "--positions", 4, "--no-own", "--dtype", "float32", "--out", "there")
+    words = ("--positions", 4, "--no-own", "--dtype", "float32", "--sgd", 0.1, "--out", "there")
+    call("runs/x", "--step", 2, "--step", 5, *words)
     assert asked == [
         AnalyzeRequest(Path("runs/x")),
-        AnalyzeRequest(Path("runs/x"), (2, 5), 4, own=False, dtype="float32", out=Path("there")),
+        AnalyzeRequest(Path("runs/x"), (2, 5), 4, own=False, dtype="float32", sgd=0.1, out=Path("there")),
     ]
 
 

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 FOLDER = Path(__file__).resolve().parents[2] / "experiments" / "tightness"
-NAMES = ("agreement.csv", "parts.csv", "tails.csv", *(f"{name}.{form}" for form in ("svg", "png") for name in (
-    "rates_adamw", "rates_sgd", "parts", "forms", "predictions",
-)))  # fmt: skip
+DRAWN = ("rates_adamw", "rates_sgd", "parts", "forms", "predictions")
+TABLES = tuple(f"{name}.csv" for name in ("agreement", "parts", "slices", "tails"))
+NAMES = (*TABLES, *(f"{name}.{form}" for form in ("svg", "png") for name in DRAWN))
 
 
 @pytest.fixture(autouse=True)
@@ -61,6 +61,22 @@ def test_the_parts_sum_and_small_steps_are_of_first_order(measured):
             here = (tokens["optimiser"] == name) & np.isclose(tokens["learning_rate"], rate)
             left.append(np.square(tokens["remainder"][here]).sum() / np.square(tokens["measured"][here]).sum())
         assert left[0] < 1e-3 < left[1]
+
+
+@pytest.mark.engine
+def test_both_optimisers_are_sliced_alike(measured):
+    out, _ = measured
+    with (out / "transformer_slices.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["prediction"] == "exact"]
+    counts = {}
+    for row in rows:
+        counts.setdefault((row["optimiser"], row["by"]), []).append(int(row["tokens"]))
+    by = {"all", "step", "quadrant", "probability", "grad_norm"}
+    assert {key for key in counts if key[1] != "learning_rate"} == {
+        (name, each) for name in ("AdamW", "SGD") for each in by
+    }
+    assert all(sum(few) == 4 * 12 for (_, name), few in counts.items() if name != "learning_rate")
+    assert (len(counts["AdamW", "learning_rate"]), len(counts["SGD", "learning_rate"])) == (8, 6)
 
 
 @pytest.mark.engine

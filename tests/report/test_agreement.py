@@ -8,6 +8,7 @@ import pytest
 from steerctl.report import agreement as module
 from steerctl.report import canvas
 from steerctl.report.agreement import Point, ScatterPanel, draw_lines, draw_scatter, draw_shares
+from steerctl.report.axis import TICKS
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def test_scatter_counts_every_token_on_common_axes(figures, tmp_path):
 def test_scatter_axes_mark_powers_of_ten_and_zero(figures, tmp_path):
     draw_scatter([ScatterPanel("one", *changes(5_000))], tmp_path / "a.png")
     ticks = figures[0].axes[0].get_xticks()
-    assert len(ticks) <= 2 * module.TICKS + 1
+    assert len(ticks) <= 2 * TICKS + 1
     assert 0 in ticks
     assert np.allclose(np.log10(ticks[ticks > 0]) % 1, 0)
     assert (ticks == -ticks[::-1]).all()
