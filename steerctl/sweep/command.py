@@ -1,0 +1,134 @@
+"""One `steerctl sweep`: from the command's arguments to a finished study, a look at its cells, or jobs on a cluster."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from steerctl.errors import SpecError
+from steerctl.spec.checks import check_spec
+from steerctl.spec.finding import Finding
+from steerctl.spec.machine import Machine
+from steerctl.store.atomic import write_text
+from steerctl.sweep.agenda import Agenda
+from steerctl.sweep.fairness import check_fairness
+from steerctl.sweep.jobs import Standing
+from steerctl.sweep.load import load_sweep
+from steerctl.sweep.place import SweepFolder
+from steerctl.sweep.progress import Display, Snapshot, snapshot_of
+from steerctl.sweep.slots import Slots, share_out
+from steerctl.sweep.study import Board
+from steerctl.sweep.summary import VariantRow, best_trial, variant_rows, write_summary
+from steerctl.sweep.worker import Worker
+
+Launcher = Literal["here", "slurm", "local"]
+
+
+@dataclass(frozen=True, slots=True)
+class SweepRequest:
+    """What was asked for."""
+
+    file: str
+    overrides: tuple[str, ...] = ()
+    workers: int | None = None
+    retry_failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SweepOutcome:
+    """How it ended: every cell, the comparison so far, the signal that stopped it (None: nothing left to do).
+
+    best  of a search, what it found
+    """
+
+    snapshot: Snapshot
+    rows: Sequence[VariantRow]
+    folder: Path
+    stopped_by: int | None = None
+    best: str = ""
+    findings: Sequence[Finding] = field(default=())
+
+
+def plan_sweep(file: str, overrides: Sequence[str] = ()) -> Agenda:
+    """The sweep in full. Raises SpecError."""
+    return Agenda(load_sweep(file, overrides))
+
+
+def check_sweep(agenda: Agenda, machine: Machine | None) -> list[Finding]:
+    """What is wrong with any of its experiments, or with comparing them; what all of them share is said once."""
+    found = check_fairness(agenda.sweep, agenda.variants)
+    by_text: dict[tuple[str, str, str], list[str]] = {}
+    for variant in agenda.variants:
+        for each in check_spec(variant.spec, machine):
+            by_text.setdefault((each.level, each.path, each.text), []).append(variant.name)
+    for (level, path, text), names in by_text.items():
+        who = "all variants" if len(names) == len(agenda.variants) else ", ".join(names)
+        found.append(Finding(level, path, f"{text} ({who})"))  # type: ignore[arg-type]  # as it came
+    return found
+
+
+def open_sweep(agenda: Agenda) -> tuple[SweepFolder, Board]:
+    """The sweep's folder and study, made if they are not there. Raises StorageError."""
+    spec = agenda.sweep.spec
+    folder = folder_of(agenda)
+    folder.prepare()
+    board = Board(
+        spec.name, spec.storage, folder, direction=spec.direction, retries=spec.retries, stale=spec.stale_seconds
+    )
+    return folder, board
+
+
+def folder_of(agenda: Agenda) -> SweepFolder:
+    """Where the sweep lies."""
+    return SweepFolder(Path(agenda.sweep.spec.output) / agenda.sweep.spec.name)
+
+
+def look_at(agenda: Agenda) -> Snapshot:
+    """How the sweep stands, without starting or changing anything."""
+    folder, standings = folder_of(agenda), {job.id: Standing(job.id, "waiting", None, 0) for job in agenda.jobs}
+    if folder.study.is_file() or agenda.sweep.spec.storage is not None:
+        _, board = open_sweep(agenda)
+        standings = board.standings(agenda.jobs)
+    return snapshot_of(agenda, standings, len(places(agenda, None).devices))
+
+
+def places(agenda: Agenda, workers: int | None) -> Slots:
+    """The places for cells on this machine."""
+    return share_out(agenda.example(), Machine.here(), workers)
+
+
+def run_sweep(request: SweepRequest, agenda: Agenda, display: Callable[[], Display]) -> SweepOutcome:
+    """Be a worker until all is done. Raises SpecError before anything is started if an experiment cannot run."""
+    findings = check_sweep(agenda, Machine.here())
+    errors = [each for each in findings if each.level == "error"]
+    if errors:
+        raise SpecError("\n".join(f"{agenda.sweep.path}: {each.path}: {each.text}" for each in errors))
+    slots = places(agenda, request.workers)
+    folder, board = open_sweep(agenda)
+    _describe(agenda, folder)
+    badge, shown = folder.badge(), display()
+    try:
+        for note in [*(f"{each.level}: {each.path}: {each.text}" for each in findings), slots.note]:
+            if note:
+                shown.note(note)
+        worker = Worker(agenda, folder, board, slots=slots, badge=badge, display=shown)
+        standings = worker.run(retry_failed=request.retry_failed)
+        write_summary(agenda, folder, standings)
+    finally:
+        shown.close()
+        badge.sign_out()
+    snapshot = snapshot_of(agenda, standings, len(slots.devices))
+    rows, best = variant_rows(agenda, standings), best_trial(agenda, standings)
+    return SweepOutcome(snapshot, rows, folder.path, worker.stopped_by, best, findings)
+
+
+def _describe(agenda: Agenda, folder: SweepFolder) -> None:
+    """What the folder is about, for later readers; the storage's address may hold a password and is left out."""
+    spec = agenda.sweep.spec.model_dump(mode="json", exclude={"storage"})
+    found = {**spec, "file": str(agenda.sweep.path), "overrides": list(agenda.sweep.experiment_overrides)}
+    text = json.dumps(found, indent=1, ensure_ascii=False) + "\n"
+    if not folder.sweep_json.is_file() or folder.sweep_json.read_text(encoding="utf-8") != text:
+        write_text(folder.sweep_json, text)
