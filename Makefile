@@ -22,6 +22,7 @@ BIN := .venv/bin
 .PHONY: help quickstart quickstart-grpo quickstart-steer test check tiny-policy docs tightness golden lock clean-env
 .PHONY: fig3 fig6 fig8 fig11 fig15 fig16 fig22 fig23
 .PHONY: fig1 fig9 fig10 fig18 fig19 fig20 fig21
+.PHONY: table3 table4 table5 table6 table12 fig12 fig17 paper
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9 -]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 25
@@ -90,6 +91,20 @@ fig18 fig20: .venv/dev.stamp  ## distribution of the change, three sizes, on eit
 fig19 fig21: .venv/dev.stamp  ## predicted against measured change, three sizes, on either set of problems
 fig1 fig9 fig10 fig18 fig19 fig20 fig21:
 	@$(BIN)/python -m experiments.token_changes.figures $@
+
+# Tables, and the figures of accuracy: a sweep's cells are run or resumed, those that are shared once. SCALE=paper: 8 GPUs.
+table3: .venv/dev.stamp  ## the methods at the standard clip
+table4 table12: .venv/dev.stamp  ## a larger and a smaller policy
+table5: .venv/dev.stamp  ## programs (at tiny scale only the path, no numbers)
+table6: .venv/dev.stamp  ## bounds that hardly act: clip 0.99/5
+fig12: .venv/dev.stamp  ## accuracy over training, and by STEER's λ_min
+fig17: .venv/dev.stamp  ## λ_min by kind of problem
+table3 table4 table5 table6 table12 fig12 fig17:
+	@exec $(BIN)/python -m experiments.tables.tables $@
+
+paper: .venv/dev.stamp  ## every table and figure, one after the other; stopped at any moment, it goes on
+	@for each in table3 table6 fig12 fig17 table12 table4 table5 fig1 fig3 fig6 fig8 fig9 fig10 fig11 fig15 fig16 fig18 fig19 fig20 \
+	  fig21 fig22 fig23; do $(MAKE) $$each; done
 
 tightness: .venv/dev.stamp  ## is the first-order theory tight: the tabular study and that of the tiny policy
 	@OMP_NUM_THREADS=1 $(BIN)/python experiments/tightness/tabular.py
