@@ -20,7 +20,7 @@ import typer
 from steerctl import __version__
 from steerctl.errors import SteerctlError
 
-ORDER = ("train", "sweep", "rollout", "eval", "analyze", "check", "doctor", "schema", "runs")
+ORDER = ("train", "sweep", "rollout", "eval", "analyze", "report", "runs", "check", "doctor", "interventions", "schema")
 INTERRUPTED = 130
 
 HELP = """\

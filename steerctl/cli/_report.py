@@ -84,11 +84,26 @@ def _sweep(path: Path) -> _Sweep | None:
         raise RunFolderError(
             f"{folder.sweep_json}: not a sweep's description ({reason}); start the sweep again"
         ) from error
+    return _Sweep(spec, _listed(spec) | _reckoned(folder))
+
+
+def _listed(spec: SweepSpec) -> dict[str, str]:
+    """What the variants of a single axis are compared with, as the file says it."""
+    variants = spec.axes[0].variants if len(spec.axes) == 1 else None
+    if not variants:
+        return {}
+    default = spec.baseline or variants[0].name
+    wanted = {each.name: each.baseline or default for each in variants}
+    return {name: other if other != name else "" for name, other in wanted.items()}
+
+
+def _reckoned(folder: SweepFolder) -> dict[str, str]:
+    """The same of every variant that has a finished run, as the sweep wrote it down."""
     rows: list[dict[str, str]] = []
     if folder.variants_csv.is_file():
         with folder.variants_csv.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
-    return _Sweep(spec, {row["variant"]: row.get("baseline") or "" for row in rows if "variant" in row})
+    return {row["variant"]: row.get("baseline") or "" for row in rows if row.get("variant")}
 
 
 def _asked(first: _Sweep, sweeps: Sequence[_Sweep]) -> Asked:
@@ -101,4 +116,5 @@ def _asked(first: _Sweep, sweeps: Sequence[_Sweep]) -> Asked:
         baselines={name: other for sweep in sweeps for name, other in sweep.baselines.items() if other},
         last_steps=spec.last_steps,
         choose_by=spec.choose_by,
+        alone=spec.search is not None,
     )

@@ -10,7 +10,7 @@ import typer
 
 def report(
     runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN_OR_SWEEP...", help="Run folders, folders of runs, folders of sweeps.")
+        list[Path], typer.Argument(metavar="RUN_OR_SWEEP", help="Run folders, folders of runs, folders of sweeps.")
     ],
     *,
     out: Annotated[
@@ -30,11 +30,11 @@ def report(
     ] = None,
     figures: Annotated[Path | None, typer.Option(metavar="DIR", help="Also write the pictures here, as SVG.")] = None,
 ) -> None:
-    r"""Put runs or a sweep on one page: curves, comparison over seeds, settings, tokens, cost.
+    r"""Put runs or a sweep on one page: findings over seeds, curves, cost.
 
     Runs of equal settings but for the seed make a method. Every method is compared with its baseline in pairs of equal
-    seeds: 95% intervals, p corrected for the number of methods (Holm), effect size, and plain words. The page is one
-    file; it needs no network. Page: docs/report.md.
+    seeds: 95% intervals, p corrected for the number of methods (Holm), effect size, and plain words. Settings, tokens
+    and cost are on the page too, which is one file and needs no network. Page: docs/report.md.
 
     \b
       steerctl report runs/study

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from steerctl.store.record import RunRecord
+
 NARROW = 70
 """Below this many columns a list of runs is paragraphs instead of a table."""
 
@@ -21,11 +23,24 @@ Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, e.g. run
 
 @app.command("compare")
 def compare_runs(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Run folders, in the order of the columns.")],
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN", help="Run folders, in the order of the columns; or folders of runs.")
+    ],
     plot: Annotated[
         list[Path] | None, typer.Option("--plot", help="Draw entropy and reward here (.svg or .png); may be repeated.")
     ] = None,
     form: Annotated[Literal["table", "markdown", "csv", "json"], typer.Option("--format", help="Output.")] = "table",
+    *,
+    where: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Only those with this setting; may be repeated.")
+    ] = None,
+    state: Annotated[
+        Literal["running", "finished", "interrupted", "failed"] | None, typer.Option(help="Only those in this state.")
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only those of this name without seed, or with this kind.")
+    ] = None,
+    sort: Annotated[str | None, typer.Option(metavar="KEY", help="As in `runs list`.")] = None,
 ) -> None:
     """Put runs side by side.
 
@@ -34,9 +49,15 @@ def compare_runs(
     from rich.console import Console
 
     from steerctl.report.compare import compare, footnotes, render
+    from steerctl.report.select import Wanted, select
     from steerctl.store.folder import RunFolder
+    from steerctl.store.record import find_runs
 
-    records = [RunFolder.read(path) for path in runs]
+    found = [path for given in runs for path in find_runs(given) or find_runs(given / "runs") or [given]]
+    records = select([RunFolder.read(path) for path in found], Wanted(tuple(where or ()), state, method, sort))
+    if not records:
+        print(f"none of the {len(found)} runs is like that")
+        return
     comparison = compare(records)
     shown = render(comparison, form)
     if isinstance(shown, str):
@@ -54,18 +75,52 @@ def compare_runs(
 
 @app.command("list")
 def list_runs(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that holds run folders.")] = Path("runs"),
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The folder that holds run folders, or of a sweep.")
+    ] = Path("runs"),
+    *,
+    where: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="A setting, e.g. optim.lr=1e-6; may be repeated.")
+    ] = None,
+    state: Annotated[
+        Literal["running", "finished", "interrupted", "failed"] | None, typer.Option(help="In this state.")
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A run's name without its seed, or a kind in its algorithm.")
+    ] = None,
+    sort: Annotated[
+        str | None, typer.Option(metavar="KEY", help="name, state, step, created or a metric; -KEY: largest first.")
+    ] = None,
+    form: Annotated[Literal["table", "json"], typer.Option("--format", help="Output.")] = "table",
 ) -> None:
-    """List the runs in a folder, with the state and last step of each."""
+    r"""List the runs in a folder, with the state and last step of each.
+
+    \b
+      steerctl runs list --state finished --where optim.lr=1e-6 --where algorithm.interventions.0=steer
+      steerctl runs list runs/study --method grpo --sort -reward/mean
+      steerctl runs list --format json
+    """
+    import json
+
+    from steerctl.report.overview import run_json
+    from steerctl.report.select import Wanted, select
+    from steerctl.store.record import RunRecord, find_runs
+
+    found = find_runs(folder) or find_runs(folder / "runs")
+    records = select([RunRecord(path) for path in found], Wanted(tuple(where or ()), state, method, sort))
+    if form == "json":
+        print(json.dumps([run_json(record) for record in records], indent=1, allow_nan=False))
+    elif not records:
+        print(f"no run folders in {folder}" if not found else f"none of the {len(found)} runs in {folder} is like that")
+    else:
+        _print_list(records)
+
+
+def _print_list(records: list[RunRecord]) -> None:
     from rich.console import Console
 
     from steerctl.report.overview import list_table
-    from steerctl.store.record import RunRecord, find_runs
 
-    records = [RunRecord(path) for path in find_runs(folder)]
-    if not records:
-        print(f"no run folders in {folder}")
-        return
     console, table = Console(highlight=False), list_table(records)
     if console.measure(table).minimum > console.width or console.width < NARROW:
         print_narrow(console, table)
@@ -87,13 +142,23 @@ def print_narrow(console: Console, table: Table) -> None:
 
 
 @app.command("show")
-def show_run(run: Run) -> None:
-    """Show one run: state, origin, files, its last step."""
+def show_run(
+    run: Run,
+    *,
+    form: Annotated[Literal["table", "json"], typer.Option("--format", help="Output.")] = "table",
+) -> None:
+    """Show one run: state, origin, files, its last step; as JSON also its settings."""
     from rich.console import Console
 
-    from steerctl.report.overview import run_tables
+    from steerctl.report.overview import run_json, run_tables
     from steerctl.store.folder import RunFolder
 
+    record = RunFolder.read(run)
+    if form == "json":
+        import json
+
+        print(json.dumps(run_json(record), indent=1, allow_nan=False))
+        return
     console = Console(highlight=False)
-    for table in run_tables(RunFolder.read(run)):
+    for table in run_tables(record):
         console.print(table)

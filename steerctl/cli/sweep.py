@@ -16,6 +16,9 @@ def sweep(
         ),
     ] = None,
     *,
+    only: Annotated[
+        str | None, typer.Option(metavar="VARIANT,...", help="Only the cells of these variants; all others stay.")
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Cells at a time; as many as the machine has room for.")
     ] = None,
@@ -39,14 +42,16 @@ def sweep(
       steerctl sweep experiments/sweeps/quickstart.yaml --workers 2
       steerctl sweep experiments/sweeps/quickstart.yaml seeds=[1,2,3,4,5] steps=100
       steerctl sweep experiments/sweeps/quickstart.yaml --retry-failed
+      steerctl sweep experiments/study/sweep.yaml --only grpo,steer_exact
 
     Exit codes: 0 all cells are finished, 1 some failed, 2 something you can mend, 130 interrupted.
     """
     from steerctl.cli._sweep_display import cells_table, display, outcome_lines, print_outcome
     from steerctl.sweep.command import SweepRequest, look_at, plan_sweep, run_sweep
 
-    request = SweepRequest(file, tuple(overrides or ()), workers, retry_failed)
-    agenda = plan_sweep(file, request.overrides)
+    names = tuple(name.strip() for name in only.split(",")) if only is not None else ()
+    request = SweepRequest(file, tuple(overrides or ()), workers, retry_failed, names)
+    agenda = plan_sweep(file, request.overrides, names)
     if dry_run:
         cells_table(agenda, look_at(agenda))
         return

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache
 from math import sqrt
 
 import numpy as np
@@ -89,7 +88,7 @@ def bands(values_ST: ArrayLike) -> Bands:
         mean = np.where(present, values, 0.0).sum(axis=0) / count
         squares = np.where(present, (values - mean) ** 2, 0.0).sum(axis=0)
         error = np.sqrt(squares / (count - 1) / count)
-    half = error * np.array([_quantile(int(n)) if n > 1 else np.nan for n in count])
+    half = error * np.array([student_quantile((1 + LEVEL) / 2, n - 1) if n > 1 else np.nan for n in count.tolist()])
     return Bands(mean, mean - half, mean + half, count)
 
 
@@ -112,8 +111,3 @@ def _compared(own: BySeed, baseline: str | None, other: BySeed) -> OverSeeds:
         effect=size * (1 - 3 / (4 * (pairs - 1) - 1)) if pairs > 2 else None,
         seen=detectable(found.error, found.freedom),
     )  # fmt: skip
-
-
-@cache
-def _quantile(count: int) -> float:
-    return student_quantile((1 + LEVEL) / 2, count - 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import atan, exp, inf, lgamma, log, pi, sqrt
 from statistics import NormalDist
 
@@ -35,6 +36,7 @@ def student_cdf(x: float, freedom: float) -> float:
     return 0.5 + mass if x > 0 else 0.5 - mass
 
 
+@lru_cache(maxsize=4096)
 def student_quantile(p: float, freedom: float) -> float:
     """The x with P(t ≤ x) = p in (0, 1), by halving; the normal quantile beyond 10 million degrees of freedom."""
     if freedom == inf or freedom > 1e7:

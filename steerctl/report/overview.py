@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
 from steerctl.metrics.catalogue import metrics as catalogue
+from steerctl.report.compare import settings_of
 from steerctl.store.record import RunRecord
 
 STATES = {"finished": "green", "running": "cyan", "interrupted": "yellow", "failed": "red"}
@@ -38,6 +40,24 @@ def list_table(records: Sequence[RunRecord]) -> Table:
 def run_tables(record: RunRecord) -> list[Table]:
     """Origin and files of a run, then every metric of its last step with its unit."""
     return [_facts(record), _last_step(record)]
+
+
+def run_json(record: RunRecord) -> dict[str, Any]:
+    """Everything `run_tables` says, the whole environment and the last step's metrics; null where not finite."""
+    status, found, rollouts = record.status, record.latest_checkpoint(), record.rollout_steps()
+    lines = record.read_metrics()
+    return {
+        "name": record.name, "path": str(record.path),
+        "state": status.state, "step": status.step, "error": status.error,
+        "settings": settings_of(record), "environment": record.environment,
+        "checkpoint": str(found.path) if found else None,
+        "model": str(record.model) if record.model.exists() else None,
+        "rollouts": rollouts, "last": {key: _finite(value) for key, value in lines[-1].items()} if lines else {},
+    }  # fmt: skip
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _facts(record: RunRecord) -> Table:

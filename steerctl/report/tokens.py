@@ -29,7 +29,6 @@ from steerctl.store.atomic import write_text
 Table = Mapping[str, NDArray[Any]]
 Key = tuple[int, int, str, int]
 """A response in one update: step, update, problem_id, sample."""
-
 LABELS: Final = {
     "measured": "measured",
     "first_order": "first order, whole update",
@@ -50,7 +49,6 @@ FACTS: Final = {
 }  # fmt: skip
 """Columns beside the changes that the numbers of a token show, if the table has them."""
 SIGNED: Final = {"advantage", "coefficient"}
-SHOWN = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +67,9 @@ def write_token_page(
     title: str,
     predictions: Mapping[str, float],
     responses: Sequence[Key] | None = None,
-    shown: int = SHOWN,
+    shown: int = 8,
 ) -> None:
-    """Write `token_page`, atomically.
-
-    Raises:
-        ValueError: a response or a column is not in the table.
-        StorageError: the file cannot be written.
-    """
+    """Write `token_page`, atomically; raises what it raises, or StorageError."""
     write_text(path, token_page(table, title=title, predictions=predictions, responses=responses, shown=shown))
 
 
@@ -86,7 +79,7 @@ def token_page(
     title: str,
     predictions: Mapping[str, float],
     responses: Sequence[Key] | None = None,
-    shown: int = SHOWN,
+    shown: int = 8,
 ) -> str:
     """The page as text.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -11,8 +12,9 @@ from typing import Any
 
 from optuna.trial import Trial
 
+from steerctl.errors import SpecError
 from steerctl.spec.experiment import ExperimentSpec
-from steerctl.sweep.jobs import Claim, Job
+from steerctl.sweep.jobs import Claim, Job, Standing
 from steerctl.sweep.load import LoadedSweep
 from steerctl.sweep.plan import Cell, Variant, cell_of, cells_of, searched, variants_of
 from steerctl.sweep.search import suggest
@@ -29,11 +31,18 @@ class Task:
 
 
 class Agenda:
-    """What there is to do. Raises SpecError where a variant is wrong."""
+    """What there is to do.
 
-    def __init__(self, sweep: LoadedSweep) -> None:
+    only  variants whose cells are run now; empty: all
+
+    Raises:
+        SpecError: a variant is wrong, or there is none of a name in `only`.
+    """
+
+    def __init__(self, sweep: LoadedSweep, only: Sequence[str] = ()) -> None:
         self.sweep = sweep
         self.variants: list[Variant] = variants_of(sweep)
+        self.only = frozenset(_known(only, sweep, self.variants))
 
     @cached_property
     def cells(self) -> dict[str, Cell]:
@@ -44,7 +53,7 @@ class Agenda:
 
     @cached_property
     def jobs(self) -> list[Job]:
-        """In the order in which they are taken."""
+        """Of the whole sweep, in the order in which they are taken."""
         search = self.sweep.spec.search
         if search is None:
             return [Job(cell.id, cell.settings) for cell in self.cells.values()]
@@ -52,6 +61,15 @@ class Agenda:
         asked = json.dumps([settings, search.model_dump(mode="json", exclude={"trials", "prune"})], sort_keys=True)
         digest = hashlib.sha256(asked.encode()).hexdigest()[:16]
         return [Job(f"trial-{number:04d}", digest) for number in range(1, search.trials + 1)]
+
+    @cached_property
+    def wanted(self) -> list[Job]:
+        """The jobs that are run now."""
+        return [job for job in self.jobs if not self.only or self.cells[job.id].variant in self.only]
+
+    def asked(self, standings: Mapping[str, Standing]) -> dict[str, Standing]:
+        """How the jobs stand that are run now."""
+        return {job.id: standings[job.id] for job in self.wanted}
 
     def task(self, claim: Claim, board: Board) -> Task:
         """The runs of a claimed job; a search draws its settings now. Raises SpecError if they make no experiment."""
@@ -69,3 +87,16 @@ class Agenda:
     def example(self) -> Sequence[ExperimentSpec]:
         """One experiment of each variant: what places and costs are reckoned from."""
         return [variant.spec for variant in self.variants]
+
+
+def _known(only: Sequence[str], sweep: LoadedSweep, variants: Sequence[Variant]) -> Sequence[str]:
+    """The names as they are, all of variants."""
+    names = [variant.name for variant in variants]
+    unknown = next((name for name in only if name not in names), None)
+    if only and sweep.spec.search is not None:
+        raise SpecError("--only names variants, and a search has none; leave it out")
+    if unknown is not None:
+        near = difflib.get_close_matches(unknown, names, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names[:8])}"
+        raise SpecError(f"--only: no variant is called {unknown or '(nothing)'}; {hint}")
+    return only

@@ -35,6 +35,7 @@ class SweepRequest:
     overrides: tuple[str, ...] = ()
     workers: int | None = None
     retry_failed: bool = False
+    only: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +53,9 @@ class SweepOutcome:
     findings: Sequence[Finding] = field(default=())
 
 
-def plan_sweep(file: str, overrides: Sequence[str] = ()) -> Agenda:
-    """The sweep in full. Raises SpecError."""
-    return Agenda(load_sweep(file, overrides))
+def plan_sweep(file: str, overrides: Sequence[str] = (), only: Sequence[str] = ()) -> Agenda:
+    """The sweep in full, of which the cells of these variants are to be run (none named: all). Raises SpecError."""
+    return Agenda(load_sweep(file, overrides), only)
 
 
 def check_sweep(agenda: Agenda, machine: Machine | None) -> list[Finding]:
@@ -92,7 +93,7 @@ def look_at(agenda: Agenda) -> Snapshot:
     if folder.study.is_file() or agenda.sweep.spec.storage is not None:
         _, board = open_sweep(agenda)
         standings = board.standings(agenda.jobs)
-    return snapshot_of(agenda, standings, len(places(agenda, None).devices))
+    return snapshot_of(agenda, agenda.asked(standings), len(places(agenda, None).devices))
 
 
 def places(agenda: Agenda, workers: int | None) -> Slots:
@@ -120,8 +121,9 @@ def run_sweep(request: SweepRequest, agenda: Agenda, display: Callable[[], Displ
     finally:
         shown.close()
         badge.sign_out()
-    snapshot = snapshot_of(agenda, standings, len(slots.devices))
-    rows, best = variant_rows(agenda, standings), best_trial(agenda, standings)
+    snapshot = snapshot_of(agenda, agenda.asked(standings), len(slots.devices))
+    rows = [row for row in variant_rows(agenda, standings) if not agenda.only or row.variant in agenda.only]
+    best = best_trial(agenda, standings)
     return SweepOutcome(snapshot, rows, folder.path, worker.stopped_by, best, findings)
 
 

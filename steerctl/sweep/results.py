@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from steerctl.evaluation.ends import chosen_step, last_value
 from steerctl.store.record import RunRecord
-from steerctl.sweep.spec import Direction, SweepSpec
+from steerctl.sweep.spec import SweepSpec
 
 TOKENS, STEP_SECONDS = "batch/tokens/count", "time/step/seconds"
-LOWER_IS_BETTER: Direction = "minimize"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +65,3 @@ def result_of(run: RunRecord, spec: SweepSpec) -> CellResult:
         tokens=int(sum(line.get(TOKENS, 0) for line in lines)),
         seconds=round(sum(line.get(STEP_SECONDS, 0.0) for line in lines), 3),
     )
-
-
-def last_value(lines: Sequence[Mapping[str, float]], key: str, last_steps: int) -> float | None:
-    """The mean of a metric over the last steps of a run, over those of them that have it; None if none has."""
-    end = max((line["step"] for line in lines), default=0)
-    values = [line[key] for line in lines if line["step"] > end - last_steps and math.isfinite(line.get(key, math.nan))]
-    return math.fsum(values) / len(values) if values else None
-
-
-def chosen_step(lines: Sequence[Mapping[str, float]], key: str, direction: Direction) -> int | None:
-    """The step at which a metric was best, the earliest if several; step 0, before training, does not count."""
-    sign = -1.0 if direction == LOWER_IS_BETTER else 1.0
-    found = [line for line in lines if line["step"] > 0 and math.isfinite(line.get(key, math.nan))]
-    best = max(found, key=lambda line: (sign * line[key], -line["step"]), default=None)
-    return int(best["step"]) if best is not None else None

@@ -28,7 +28,7 @@ def submit(agenda: Agenda, request: SweepRequest, cluster: Cluster) -> list[str]
     """
     executor = _executor(agenda, cluster)
     folder, board = open_sweep(agenda)
-    board.bring_up_to_date(agenda.jobs, retry_failed=request.retry_failed)
+    board.bring_up_to_date(agenda.wanted, retry_failed=request.retry_failed)
     command = worker_command(request)
     jobs = [executor.submit(_function(command)) for _ in range(request.workers or 1)]
     ids = ", ".join(str(job.job_id) for job in jobs)
@@ -41,7 +41,8 @@ def submit(agenda: Agenda, request: SweepRequest, cluster: Cluster) -> list[str]
 def worker_command(request: SweepRequest) -> list[str]:
     """What each job runs."""
     own = [sys.executable, "-m", "steerctl", "sweep", str(Path(request.file).absolute()), *request.overrides]
-    return [*own, "--workers", "1"]
+    only = ["--only", ",".join(request.only)] if request.only else []
+    return [*own, *only, "--workers", "1"]
 
 
 def _function(command: Sequence[str]) -> Any:  # noqa: ANN401 (submitit has no types)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
@@ -57,7 +57,7 @@ class Active:
 
 
 class Worker:
-    """Runs until every cell of the sweep is done, here or elsewhere, or until it is told to stop."""
+    """Runs until every cell that was asked for is done, here or elsewhere, or until it is told to stop."""
 
     def __init__(
         self, agenda: Agenda, folder: SweepFolder, board: Board, *, slots: Slots, badge: Badge, display: Display
@@ -71,8 +71,8 @@ class Worker:
         self._standings: dict[str, Standing] = {}
 
     def run(self, *, retry_failed: bool) -> dict[str, Standing]:
-        """Work. Returns how every job stands; `stopped_by` says whether a signal ended it."""
-        self._board.bring_up_to_date(self._agenda.jobs, retry_failed=retry_failed)
+        """Work. Returns how every job of the sweep stands; `stopped_by` says whether a signal ended it."""
+        self._board.bring_up_to_date(self._agenda.wanted, retry_failed=retry_failed)
         with self._listening():
             try:
                 while not self._over():
@@ -99,15 +99,16 @@ class Worker:
         if time.monotonic() - self._looked > LOOK_SECONDS:
             self._look()
         open_states = ("waiting", "running")
-        return bool(self._standings) and all(each.state not in open_states for each in self._standings.values())
+        return bool(self._standings) and all(each.state not in open_states for each in self._asked())
 
     def _look(self) -> None:
         """Read the study, put back what was lost, and show how things stand."""
         if not self._signals:
-            self._board.bring_up_to_date(self._agenda.jobs)
+            self._board.bring_up_to_date(self._agenda.wanted)
         self._standings = self._board.standings(self._agenda.jobs)
         self._looked = time.monotonic()
-        self._display.update(snapshot_of(self._agenda, self._standings, len(self._slots.devices)))
+        shown = self._agenda.asked(self._standings)
+        self._display.update(snapshot_of(self._agenda, shown, len(self._slots.devices)))
 
     def _take(self) -> None:
         """Claim a job for every free place."""
@@ -117,7 +118,7 @@ class Worker:
         for place in range(len(self._slots.devices)):
             if place in taken or self._signals or not self._waiting():
                 continue
-            claim = self._board.claim(self._agenda.jobs, self._badge.owner)
+            claim = self._board.claim(self._agenda.wanted, self._badge.owner)
             if claim is None:
                 self._look()
                 return
@@ -125,7 +126,10 @@ class Worker:
 
     def _waiting(self) -> bool:
         ours = {active.claim.job for active in self._active}
-        return any(each.state == "waiting" and each.job not in ours for each in self._standings.values())
+        return any(each.state == "waiting" and each.job not in ours for each in self._asked())
+
+    def _asked(self) -> Iterable[Standing]:
+        return self._agenda.asked(self._standings).values()
 
     def _begin(self, claim: Claim, place: int) -> None:
         try:

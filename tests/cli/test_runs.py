@@ -44,6 +44,29 @@ def test_list_and_show(runs, tmp_path):
     assert "policy/entropy/mean" in call("show", runs / "grpo").output
 
 
+def test_list_and_compare_only_some(runs):
+    output = call("list", runs, "--method", "grpo", "--sort", "-reward/mean").output
+    assert "grpo" in output
+    assert "steer" not in output
+    assert "none of the 2 runs" in call("list", runs, "--state", "failed").output
+    found = json.loads(call("list", runs, "--state", "finished", "--format", "json").stdout)
+    assert [(each["name"], each["state"], each["last"]["reward/mean"]) for each in found] == [
+        ("grpo", "finished", 0.5),
+        ("steer", "finished", 0.5),
+    ]
+    compared = json.loads(call("compare", runs, "--method", "steer", "--format", "json").stdout)
+    assert [each["name"] for each in compared["runs"]] == ["steer"]
+    assert "none of the 2 runs" in call("compare", runs, "--state", "failed").output
+    assert "no run has a setting" in str(call("list", runs, "--where", "optim.lr=1").exception)
+
+
+def test_show_as_json(runs):
+    shown = json.loads(call("show", runs / "grpo", "--format", "json").stdout)
+    assert shown["last"]["policy/entropy/mean"] == 1.0
+    assert shown["step"] == 1
+    assert shown["checkpoint"] is None
+
+
 @pytest.mark.parametrize("columns", [30, 69, 100])
 def test_a_list_keeps_every_word_whole_in_a_small_terminal(runs, monkeypatch, columns):
     monkeypatch.setenv("COLUMNS", str(columns))

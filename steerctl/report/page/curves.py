@@ -85,8 +85,8 @@ def values_of(run: Run, key: str) -> dict[int, float]:
 
 def _panel(methods: Sequence[Method], key: str, points: int) -> Panel:
     found = [[values_of(run, key) for run in method.runs] for method in methods]
-    steps = [step for runs in found for values in runs for step in values]
-    stretch = max(1, math.ceil((max(steps) - min(steps) + 1) / points)) if steps else 1
+    steps = {step for runs in found for values in runs for step in values}
+    stretch = math.ceil((max(steps) - min(steps) + 1) / points) if len(steps) > points else 1
     curves = (_curve(index, runs, stretch) for index, runs in enumerate(found))
     return Panel(key, key, "", stretch, tuple(curve for curve in curves if curve is not None))
 

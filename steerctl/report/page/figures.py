@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from steerctl.report.canvas import COLOURS, MARKERS, drawing
 from steerctl.report.page.curves import Panel
@@ -13,8 +15,8 @@ from steerctl.report.page.report import Report
 from steerctl.store.atomic import storage_errors
 
 DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.5)), (0, (6, 1.5, 1.5, 1.5)), (0, (10, 2)))
-LEGEND = 5
-"""Names in a column of the legend."""
+CROWD = 5
+"""From so many methods on, bands are fainter."""
 
 
 def write_figures(report: Report, folder: Path) -> list[Path]:
@@ -49,15 +51,19 @@ def write_figures(report: Report, folder: Path) -> list[Path]:
 
 
 def _curves(axes: Axes, panel: Panel, names: list[str]) -> None:
+    alpha = 0.05 if len(panel.curves) >= CROWD else 0.12
     for curve in panel.curves:
         colour = COLOURS[curve.method % len(COLOURS)]
         if len(curve.runs_ST) > 1:
             axes.fill_between(
-                curve.steps_T, curve.bands.low_T, curve.bands.high_T, color=colour, alpha=0.12, linewidth=0
+                curve.steps_T, curve.bands.low_T, curve.bands.high_T, color=colour, alpha=alpha, linewidth=0
             )
     limits = axes.get_ylim() if any(len(curve.runs_ST) > 1 for curve in panel.curves) else None
     for curve in panel.curves:
-        style = {"color": COLOURS[curve.method % len(COLOURS)], "linestyle": DASHES[curve.method % len(DASHES)]}
+        style: dict[str, Any] = {
+            "color": COLOURS[curve.method % len(COLOURS)],
+            "linestyle": DASHES[curve.method % len(DASHES)],
+        }
         axes.plot(curve.steps_T, curve.bands.mean_T, label=_plain(names[curve.method]), linewidth=1.6, **style)
     if limits is not None:
         means = [value for curve in panel.curves for value in curve.bands.mean_T.tolist()]
@@ -65,6 +71,7 @@ def _curves(axes: Axes, panel: Panel, names: list[str]) -> None:
         axes.set_ylim(max(limits[0], min(means) - room / 2), min(limits[1], max(means) + room / 2))
     axes.set_xlabel("step" if panel.stretch == 1 else f"step (means of {panel.stretch})")
     axes.set_ylabel(panel.title + (f" ({panel.unit})" if panel.unit not in {"", "1"} else ""))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.margins(x=0.01)
 
 

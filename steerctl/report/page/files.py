@@ -12,7 +12,7 @@ from typing import Any
 from steerctl.evaluation.seeds import OverSeeds
 from steerctl.report.page.findings import PHASES, Number, verdict
 from steerctl.report.page.report import Report
-from steerctl.report.page.text import bounds, decimals, fixed, in_unit, p_text
+from steerctl.report.page.text import bounds, fixed, in_unit, number_places, p_text
 from steerctl.store.atomic import storage_errors, write_text
 
 LATEX = {
@@ -123,9 +123,7 @@ def _row(each: OverSeeds) -> dict[str, Any]:
 
 
 def _cells(number: Number) -> list[list[str]]:
-    places = decimals(each.mean.value for each in number.found.values())
-    found = [each.difference for each in number.found.values() if each.difference is not None]
-    finer = max(places, decimals(each.value for each in found)) if found else places
+    places, finer = number_places(number)
     rows = []
     for name, each in number.found.items():
         own = [name, str(each.mean.units), fixed(each.mean.value, places), bounds(each.mean, places)]

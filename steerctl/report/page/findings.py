@@ -82,7 +82,7 @@ def main_metric(methods: Sequence[Method]) -> str:
 def numbers(methods: Sequence[Method], question: Question) -> list[Number]:
     """Every number that a run has, at the end of the runs and at the step that was chosen; the main one first."""
     used = usable(methods)
-    found = []
+    found: list[Number] = []
     for at in ("last", "chosen"):
         moment: At = "last" if at == "last" else "chosen"
         for key in dict.fromkeys(

@@ -25,7 +25,10 @@ POSSIBLE_BASELINES = ("grpo", "base", "baseline")
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a reader, or a sweep, wants; what is None or empty is chosen."""
+    """What a reader, or a sweep, wants; what is None or empty is chosen.
+
+    alone  without `baseline`, nothing is compared: the trials of a search
+    """
 
     title: str | None = None
     metric: str | None = None
@@ -35,6 +38,7 @@ class Asked:
     baselines: Mapping[str, str] | None = None
     last_steps: int = LAST_STEPS
     choose_by: str = "validation/accuracy/mean"
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,8 @@ def _baselines(methods: Methods, asked: Asked) -> dict[str, str | None]:
     if asked.baseline is not None:
         chosen = methods.named(asked.baseline).name
         return {name: None if name == chosen else chosen for name in names}
+    if asked.alone:
+        return dict.fromkeys(names)
     default = next((name for name in POSSIBLE_BASELINES if name in names), names[0])
     said = {name: other for name, other in (asked.baselines or {}).items() if other in names}
     heads = {*said.values()} or {default}

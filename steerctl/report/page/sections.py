@@ -8,12 +8,31 @@ from html import escape
 
 from steerctl.evaluation.seeds import OverSeeds
 from steerctl.report.compare import QUANTITIES, Quantity, RunSummary, summarise
-from steerctl.report.page.findings import NONE_SEEN, Number, usable, verdict
+from steerctl.report.page.findings import NONE_SEEN, PHASES, Number, usable, verdict
 from steerctl.report.page.report import Report
-from steerctl.report.page.text import DASH, bounds, count, decimals, duration, fixed, in_unit, large, p_text, safe
+from steerctl.report.page.text import (
+    DASH,
+    bounds,
+    count,
+    decimals,
+    duration,
+    fixed,
+    in_unit,
+    large,
+    number_places,
+    p_text,
+    safe,
+)
 from steerctl.store.record import RunRecord
 
 Cells = Sequence[str]
+COMPARED = (
+    "A difference is the mean over the seeds that both methods have, seed by seed: equal seeds ask equal problems",
+    "p is that of the paired t test, after Holm's correction over all methods of the same table",
+    f"{NONE_SEEN}: p above 0.05, which does not say that there is none",
+    "Detectable: so large a true difference would have been found with a chance of 80%, before the correction",
+    "g is Hedges' effect size of the pairs: mean difference over its standard deviation, corrected for few pairs",
+)
 FOREST = 144.0
 """Width of a row's picture of its difference."""
 
@@ -26,7 +45,7 @@ def lead(report: Report) -> str:
     if not report.compares and len(runs) == 1:
         said = f"One run, seed {seeds[0]}, {safe(runs[0].state)} after step {runs[0].steps}. One seed has no interval."
     parts = [f"<p>{said}</p>"]
-    if report.compares and report.main is not None:
+    if any(report.question.baselines.values()) and report.main is not None:
         parts.append(f"<p>{_summary(report, report.main)}</p>")
     if report.methods.notes:
         notes = "".join(f"<li>{safe(note)}</li>" for note in report.methods.notes)
@@ -35,7 +54,7 @@ def lead(report: Report) -> str:
 
 
 def _summary(report: Report, number: Number) -> str:
-    """`Validation accuracy: higher than grpo: a, b; no detectable difference: c, d.`"""
+    """Which methods are higher, which lower, and of which nothing can be said."""
     found: dict[str, list[str]] = {}
     for name, each in number.found.items():
         if each.baseline is not None:
@@ -51,9 +70,8 @@ def _summary(report: Report, number: Number) -> str:
 def number_table(report: Report, number: Number) -> str:
     """A row per method: mean, difference to its baseline as numbers and as a picture, p, effect, words."""
     compared = any(each.baseline is not None for each in number.found.values())
-    mean_places = decimals(each.mean.value for each in number.found.values())
+    mean_places, places = number_places(number)
     differences = [each.difference for each in number.found.values() if each.difference is not None]
-    places = max(mean_places, decimals(each.value for each in differences)) if differences else mean_places
     ends = [end for each in differences for end in (each.value, each.low, each.high) if end is not None]
     reach = max((abs(end) for end in ends), default=1.0) or 1.0
     heads = ["method", "mean [95%]", "seeds"]
@@ -139,8 +157,7 @@ def _written(quantity: Quantity, summary: RunSummary) -> str:
 
 def cost_table(report: Report) -> str:
     """A row per method: tokens and time of a run, and where the time went."""
-    phases = [name for name in ("generate", "verify", "update", "measure", "probe", "validate", "evaluate")]
-    used = [name for name in phases if any(name in each.parts for each in report.costs.values())]
+    used = [name for name in PHASES if any(name in each.parts for each in report.costs.values())]
     rows = []
     for name, each in report.costs.items():
         base = report.costs.get(report.question.baselines.get(name) or "")
@@ -180,26 +197,16 @@ def reading_notes(report: Report) -> str:
     last = count(report.question.last_steps, "step")
     used = usable(report.methods.methods)
     pairs = max((each.pairs for number in report.numbers for each in number.found.values()), default=0)
+    finished = any(run.finished for runs in used.values() for run in runs)
+    counted = "only finished runs count" if finished else "no run is finished, so these are values so far"
     notes = [
-        f"A run's value is its mean over its last {last}, of those of them that have it; only finished runs count"
-        if any(run.finished for runs in used.values() for run in runs)
-        else f"A run's value is its mean over its last {last}; no run is finished, so these are values so far",
+        f"A run's value is its mean over its last {last}, of those of them that have it; {counted}",
         "Brackets and bands are 95% intervals over seeds (Student's t); a band holds at each step by itself",
+        *(COMPARED if any(report.question.baselines.values()) else ()),
     ]
-    if report.compares:
-        notes += [
-            "A difference is the mean over the seeds that both methods have, seed by seed: equal seeds ask equal problems",
-            "p is that of the paired t test, after Holm's correction over all methods of the same table; a table is one"
-            " question, and several tables are several",
-            f"{NONE_SEEN}: p above 0.05. It does not say that there is none: only a true difference as large as"
-            " 'detectable' would have been found with a chance of 80%, and that before the correction",
-            "g is Hedges' effect size of the pairs: mean difference over its standard deviation, corrected for few pairs",
-        ]
-        if pairs:
-            notes.append(
-                f"The sign-flip test, which assumes no distribution, cannot give less than p = {2.0**-pairs:.2g} with"
-                f" {count(pairs, 'pair')}; it is in the tables of --tables"
-            )
+    if pairs:
+        least = f"p = {2.0**-pairs:.2g} with {count(pairs, 'pair')}"
+        notes.append(f"The sign-flip test, which assumes no distribution, cannot give less than {least}; see --tables")
     notes.append("Entropy kept: entropy after the last steps over the entropy before the first one, nats per token")
     return f'<ul class="notes">{"".join(f"<li>{safe(note)}.</li>" for note in notes)}</ul>'
 

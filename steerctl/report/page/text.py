@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from html import escape
 
 from steerctl.evaluation.intervals import Interval
+from steerctl.report.page.findings import Number
 from steerctl.report.tokens import visible
 
 MINUS = "−"
@@ -22,6 +23,14 @@ def decimals(values: Iterable[float]) -> int:
     """Enough for three digits of the largest of them."""
     largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
     return min(6, max(0, 2 - math.floor(math.log10(largest)))) if largest else 3
+
+
+def number_places(number: Number) -> tuple[int, int]:
+    """Decimals of a number's means, and of its differences: as many, unless those are two powers of ten smaller."""
+    means = decimals(each.mean.value for each in number.found.values())
+    differences = [each.difference.value for each in number.found.values() if each.difference is not None]
+    finer = decimals(differences) if any(differences) else means
+    return means, max(means, finer - 1)
 
 
 def fixed(value: float | None, places: int, *, signed: bool = False) -> str:
