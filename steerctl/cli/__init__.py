@@ -83,17 +83,29 @@ def build() -> typer.Typer:
 
 def main() -> None:
     """`steerctl`: an error made on purpose is one line and its exit code; any other keeps its traceback."""
+    code = _answer()
+    if "torch.distributed" in sys.modules and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        from steerctl.engine.ranks import end_rank
+
+        end_rank(code)
+    sys.exit(code)
+
+
+def _answer() -> int:
+    """Do what the command line says; the exit code."""
     try:
         build()(prog_name="steerctl")
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except SteerctlError as error:
         print(error, file=sys.stderr)
-        sys.exit(error.exit_code)
+        return error.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read us has gone; say no more
-        sys.exit(1)
+        return 1
     except Exception:  # noqa: BLE001 (the last stop: shown in full, with a word on what it is)
         traceback.print_exc()
         print(
@@ -101,4 +113,5 @@ def main() -> None:
             "If a run was under way, its folder holds a log and its last checkpoint: `steerctl train --resume RUN`.",
             file=sys.stderr,
         )
-        sys.exit(1)
+        return 1
+    return 0

@@ -6,11 +6,12 @@ import atexit
 import os
 import re
 import signal
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from types import FrameType
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import torch
 import torch.distributed as dist
@@ -65,16 +66,22 @@ def join(device: Device) -> None:
             dist.init_process_group(backend, store=HashStore(), rank=0, world_size=1)
         else:
             dist.init_process_group(backend, timeout=TIMEOUT)
-            atexit.register(_leave)
     except (RuntimeError, ValueError) as error:
         where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
         raise RankLostError(f"rank {os.environ.get('RANK')} cannot reach the others at {where}: {error}") from error
 
 
-def _leave() -> None:
-    """End the group's threads while Python can: gloo's, left to the end of the process, abort it now and then."""
-    if dist.is_initialized():
-        dist.destroy_process_group()
+def end_rank(code: int) -> NoReturn:
+    """End a rank that has nothing more to say, without taking the interpreter apart.
+
+    A thread of gloo may still hold the last collective's tensors. If it frees them while Python is being finalised,
+    the interpreter unwinds it, C++ does not allow that, and the process aborts after all work was done.
+    """
+    atexit._run_exitfuncs()  # noqa: SLF001 (what os._exit leaves out and somebody registered for)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # closed, or nobody reads it any more
+            stream.flush()
+    os._exit(code)
 
 
 @contextmanager

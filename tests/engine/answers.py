@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from steerctl.engine.environment import current_rank, prepare_single
+from steerctl.engine.ranks import end_rank
 
 
 def answer(run: Callable[[Path, dict[str, Any]], Any]) -> None:
@@ -19,3 +20,5 @@ def answer(run: Callable[[Path, dict[str, Any]], Any]) -> None:
     reports = {settings["name"]: run(folder, settings) for settings in cases}
     if environment.rank == 0:
         (folder / f"{job}-{environment.world_size}.json").write_text(json.dumps(reports))
+    if environment.world_size > 1:
+        end_rank(0)

@@ -135,18 +135,23 @@ def test_a_killed_rank_is_128_plus_the_signal(tmp_path: Path, rank: int) -> None
     assert err == f"rank {rank} of 2 was killed (signal 9, often out of memory); go on\n"
 
 
-def test_ranks_leave_their_group_before_they_end(tmp_path: Path) -> None:
+def test_ranks_end_without_taking_python_apart(tmp_path: Path) -> None:
     text = (
-        "import atexit, os, pathlib, torch.distributed as dist\n"
-        "from steerctl.engine.ranks import TorchRanks\n"
+        "import atexit, os, pathlib, sys\n"
+        "from steerctl.engine.ranks import TorchRanks, end_rank\n"
         f"left = pathlib.Path({str(tmp_path)!r}, os.environ['RANK'])\n"
-        "atexit.register(lambda: left.write_text(str(dist.is_initialized())))  # the last to be called\n"
+        "class Finalised:\n"
+        "    def __del__(self): os.write(2, b'finalised')\n"
+        "sys.kept = Finalised()\n"
+        "atexit.register(lambda: left.write_text('registered'))\n"
         "assert TorchRanks('cpu').all_gather(1) == [1, 1]\n"
+        "sys.stdout.write('flushed')\n"
+        "end_rank(3)\n"
     )
     process = start(script(tmp_path, text), 2)
-    _, err = process.communicate(timeout=100)
-    assert (process.returncode, err) == (0, "")
-    assert [(tmp_path / rank).read_text() for rank in "01"] == ["False", "False"]
+    out, err = process.communicate(timeout=100)
+    assert (process.returncode, out, err) == (3, "flushed", "")
+    assert [(tmp_path / rank).read_text() for rank in "01"] == ["registered", "registered"]
 
 
 def test_a_rank_hears_that_another_one_has_ended_and_may_tidy_up(

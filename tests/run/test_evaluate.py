@@ -55,7 +55,10 @@ def run(*arguments):
 
 def parts(folder):
     """Parts on disk, and finished benchmarks."""
-    return len([*folder.glob("samples/*.parts/part_*"), *folder.glob("samples/*.parquet")])
+    try:
+        return len([*folder.glob("samples/*.parts/part_*"), *folder.glob("samples/*.parquet")])
+    except FileNotFoundError:  # a folder that was given its name while we looked
+        return 0
 
 
 def kill_after(process, folder, count):
