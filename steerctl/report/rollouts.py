@@ -16,7 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from steerctl.errors import DataError
-from steerctl.metrics.questions import Interval, mean_interval, pass_at
+from steerctl.evaluation.intervals import Interval, mean_interval
+from steerctl.metrics.questions import pass_at
 from steerctl.store.sample_rows import read_tables
 
 COLUMNS = (
@@ -79,7 +80,7 @@ def summarise(path: Path) -> RolloutSummary:
         origin=tally.origin,
         questions=len(tally.verdicts),
         responses=len(lengths),
-        accuracy=mean_interval([float(np.mean(values)) for values in tally.verdicts.values()]),
+        accuracy=mean_interval([float(np.mean(values)) for values in tally.verdicts.values()], bounds=(0.0, 1.0)),
         pass_at=_pass_at(list(tally.verdicts.values())),
         lengths=lengths,
         prompt_length=float(np.mean(np.concatenate(tally.prompts))),
@@ -133,6 +134,12 @@ def _outcome(verdict: float, status: str) -> str:
     return "right" if verdict == 1.0 else "wrong"
 
 
+def _accuracy(found: Interval) -> str:
+    if found.low is None or found.high is None:
+        return f"{found.value:.1%}; one question says nothing of others like it"
+    return f"{found.value:.1%}, 95 % interval {found.low:.1%} to {found.high:.1%} over questions like these"
+
+
 def _pass_at(verdicts: Sequence[Sequence[float]]) -> dict[int, float]:
     """For k = 1, 2, 4, ... and the most answers every question has."""
     most = min(len(values) for values in verdicts)
@@ -159,7 +166,7 @@ def _facts(summary: RolloutSummary) -> Iterable[tuple[str, Sequence[str]]]:
     yield "sampled by", [f"{engine} {version}; model {model} ({digest})"]
     yield (
         "accuracy",
-        [f"{accuracy.mean:.1%}, 95 % interval {accuracy.low:.1%} to {accuracy.high:.1%} over questions like these"],
+        [_accuracy(accuracy)],
     )
     yield "pass@k", ["   ".join(f"{k}: {value:.1%}" for k, value in summary.pass_at.items())]
     quartiles = np.percentile(lengths, (50, 90, 100))

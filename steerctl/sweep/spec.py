@@ -6,13 +6,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
+from steerctl.evaluation.ends import Direction
 from steerctl.plugins import Strict
 from steerctl.spec.experiment import Seed
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
 Value = Any
 """Whatever an experiment may hold there."""
-Direction = Literal["maximize", "minimize"]
 NEVER_CHOSEN_BY = "eval/"
 """Metrics of benchmarks: they are reported, and no run, checkpoint or setting is chosen by them."""
 

@@ -22,6 +22,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.exc import SQLAlchemyError
 
 from steerctl.errors import SpecError, StorageError
+from steerctl.evaluation.ends import Direction
 from steerctl.sweep.jobs import (
     ATTEMPT,
     BEAT,
@@ -39,7 +40,6 @@ from steerctl.sweep.jobs import (
     Standing,
 )
 from steerctl.sweep.place import SweepFolder
-from steerctl.sweep.spec import Direction
 
 SQLITE = "sqlite:///"
 PATIENCE_SECONDS = 60

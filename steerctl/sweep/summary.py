@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import product
+from statistics import stdev
 from typing import Any, Literal
 
-from steerctl.evaluation.intervals import Interval, mean_interval
+from steerctl.evaluation.intervals import Interval
+from steerctl.evaluation.seeds import OverSeeds, over_seeds
 from steerctl.store.atomic import write_text
 from steerctl.sweep.agenda import Agenda
 from steerctl.sweep.jobs import Standing
@@ -20,8 +21,6 @@ from steerctl.sweep.results import columns
 
 At = Literal["last", "chosen"]
 MOMENTS: tuple[At, ...] = ("last", "chosen")
-FEW = 2
-"""Fewer values than this have no spread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +83,10 @@ def variant_rows(agenda: Agenda, standings: Mapping[str, Standing]) -> list[Vari
     rows = []
     for (variant, baseline), metric, at in product(_pairs(agenda, standings), columns(agenda.sweep.spec), MOMENTS):
         own = found.get((variant, metric, at), {})
+        compared = {variant: own, baseline: found.get((baseline, metric, at), {})} if baseline else {variant: own}
         if own:
-            rows.append(_row((variant, metric, at), own, baseline, found.get((baseline, metric, at), {})))
+            one = over_seeds(compared, {variant: baseline or None})[variant]
+            rows.append(_row((variant, metric, at), baseline, one, own))
     return rows
 
 
@@ -124,17 +125,11 @@ def _pairs(agenda: Agenda, standings: Mapping[str, Standing]) -> list[tuple[str,
     return pairs
 
 
-def _row(what: tuple[str, str, At], own: Mapping[int, float], baseline: str, other: Mapping[int, float]) -> VariantRow:
-    numbers = [own[seed] for seed in sorted(own)]
-    mean = mean_interval(numbers)
-    differences = [own[seed] - other[seed] for seed in sorted(own.keys() & other.keys())]
-    paired = mean_interval(differences) if differences else None
-    spread = (
-        math.sqrt(sum((x - mean.value) ** 2 for x in numbers) / (len(numbers) - 1)) if len(numbers) >= FEW else None
-    )
+def _row(what: tuple[str, str, At], baseline: str, found: OverSeeds, own: Mapping[int, float]) -> VariantRow:
+    paired = found.difference
     return VariantRow(
-        *what, len(numbers), mean.value, spread, *_ends(mean), baseline,
-        len(differences), paired.value if paired else None, *_ends(paired),
+        *what, len(own), found.mean.value, stdev(own.values()) if len(own) > 1 else None, *_ends(found.mean), baseline,
+        found.pairs, paired.value if paired else None, *_ends(paired),
     )  # fmt: skip
 
 

@@ -48,8 +48,8 @@ def path(request, tmp_path):
 def test_the_numbers(path) -> None:
     found = summarise(path)
     assert (found.questions, found.responses) == (3, 12)
-    assert found.accuracy.mean == pytest.approx((0.25 + 1 + 0) / 3)
-    assert found.accuracy.low < found.accuracy.mean < found.accuracy.high
+    assert found.accuracy.value == pytest.approx((0.25 + 1 + 0) / 3)
+    assert found.accuracy.low < found.accuracy.value < found.accuracy.high
     assert found.pass_at == {1: pytest.approx(1.25 / 3), 2: pytest.approx(1.5 / 3), 4: pytest.approx(2 / 3)}
     assert found.outcomes == {"right": 5, "wrong": 4, "no_answer": 2, "timeout": 1}
     assert found.reasons == {"integers": 9, "no box": 2, "time limit": 1}

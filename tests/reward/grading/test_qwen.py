@@ -97,5 +97,5 @@ def test_no_text_is_evaluated(tmp_path):
 @settings(deadline=None, max_examples=60)
 @given(st.text(alphabet="\\boxed{}frac123 =.,%$()[]", max_size=80))
 def test_any_text(text):
-    strip(extract_answer(text))
-    plainly_equal(text, "1")
+    assert isinstance(strip(extract_answer(text)), str)
+    assert plainly_equal(text, text) is not False
