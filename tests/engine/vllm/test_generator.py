@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import itertools
 import os
 import re
 import signal
@@ -265,14 +266,14 @@ def test_a_version_outside_the_window_is_refused(trainer, tmp_path, monkeypatch)
 def test_a_server_that_fails_in_mid_batch_changes_nothing(pushed, requests, trainer, monkeypatch, number) -> None:
     undisturbed = pushed.generate(requests, SAMPLING)
     (endpoint,) = pushed.endpoints
-    before, answered = endpoint.look().incarnation, []
+    before, call, asked = endpoint.look().incarnation, Connection.call, itertools.count(1)
 
-    def fail_once(tokens: int) -> None:
-        answered.append(tokens)
-        if len(answered) == 3:
+    def call_in_bad_luck(connection, method, path, body=None):
+        if path == "/v1/completions" and next(asked) == 3:
             strike(endpoint, number)
+        return call(connection, method, path, body)
 
-    monkeypatch.setattr(pushed, "_on_tokens", fail_once)
+    monkeypatch.setattr(Connection, "call", call_in_bad_luck)
     impatient = {"max_in_flight": 2, "request_timeout": 5.0}
     monkeypatch.setattr(pushed, "_spec", pushed._spec.model_copy(update=impatient))
     disturbed = pushed.generate(requests, SAMPLING)
