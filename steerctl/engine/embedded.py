@@ -228,6 +228,9 @@ def _check_attention(config: Any) -> None:  # noqa: ANN401 (a transformers confi
         raise ModelError(
             f"rollout.generator embedded: {config.model_type} mixes attention kinds; use another generator"
         )
+    how = getattr(config, "_attn_implementation", None) or "sdpa"
+    if how != "sdpa":  # others take no boolean mask, or add it to the scores, and padding would be attended to
+        raise ModelError(f"rollout.generator embedded: {config.model_type} runs {how} attention; use another generator")
 
 
 def _causal(mask_PL: Tensor) -> Tensor:

@@ -14,6 +14,9 @@ from steerctl.errors import UserError
 LAUNCHED = "STEERCTL_LAUNCHED"
 """Set by steerctl's own launcher, so that a rank does not launch ranks."""
 
+LOOPBACK = "127.0.0.1"
+"""Where ranks that steerctl launched on one machine meet."""
+
 Launcher = Literal["steerctl", "torchrun", "deepspeed", "slurm"]
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
-from steerctl.engine.environment import LAUNCHED, free_port
+from steerctl.engine.environment import LAUNCHED, LOOPBACK, free_port
 from steerctl.engine.outcome import ENDED, Outcome, Verdict, judge
 from steerctl.errors import UserError
 from steerctl.spec.experiment import EngineSpec
@@ -55,7 +55,9 @@ def launch(
         # The DeepSpeed launcher starts and ends ranks over ssh, and passes signals on itself.
         return subprocess.call(hostfile_command(argv, engine, program=program), env=_rank_variables(engine))
     ranks: list[_Rank] = []
-    environment = _rank_variables(engine) | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    environment = _rank_variables(engine) | {"MASTER_ADDR": LOOPBACK, "MASTER_PORT": str(free_port())}
+    if sys.platform == "linux":
+        environment.setdefault("GLOO_SOCKET_IFNAME", "lo")  # else gloo listens where the machine's name points
     with _forwarding(ranks) as received:
         try:
             ranks.extend(_Rank(rank, [*program, *argv], environment) for rank in range(engine.ranks))

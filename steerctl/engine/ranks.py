@@ -6,6 +6,7 @@ import atexit
 import os
 import re
 import signal
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,8 +16,9 @@ from typing import Any, Literal, NoReturn
 
 import torch
 import torch.distributed as dist
-from torch._C._distributed_c10d import HashStore
+from torch._C._distributed_c10d import HashStore, TCPStore
 
+from steerctl.engine.environment import LAUNCHED, LOOPBACK
 from steerctl.engine.outcome import ENDED
 from steerctl.errors import EngineError, UserError
 
@@ -64,11 +66,23 @@ def join(device: Device) -> None:
     try:
         if world_size == 1:
             dist.init_process_group(backend, store=HashStore(), rank=0, world_size=1)
+        elif LAUNCHED in os.environ and os.environ.get("MASTER_ADDR") == LOOPBACK:
+            rank = int(os.environ["RANK"])
+            store = _private_store(int(os.environ["MASTER_PORT"]), rank, world_size)
+            dist.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=TIMEOUT)
         else:
             dist.init_process_group(backend, timeout=TIMEOUT)
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, OSError) as error:
         where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
         raise RankLostError(f"rank {os.environ.get('RANK')} cannot reach the others at {where}: {error}") from error
+
+
+def _private_store(port: int, rank: int, world_size: int) -> TCPStore:
+    """Where ranks on one machine meet. Left to itself torch listens on every interface, and asks nobody who he is."""
+    listening = None
+    if rank == 0:
+        listening = socket.create_server((LOOPBACK, port), backlog=world_size).detach()  # the store closes it
+    return TCPStore(LOOPBACK, port, world_size, is_master=rank == 0, timeout=TIMEOUT, master_listen_fd=listening)
 
 
 def end_rank(code: int) -> NoReturn:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+import torch
 from pydantic import NonNegativeFloat
 
 from steerctl.plugins import Plugin
+from steerctl.tensors import masked_sum
 from steerctl.types import Dials
 
 if TYPE_CHECKING:
@@ -59,3 +62,10 @@ class Surrogate(Plugin):
     @abstractmethod
     def __call__(self, dials: Dials, batch: TokenBatch, stats: TokenStats) -> Tensor:
         """The surrogate [B, T], gradient through `stats.logprobs_BT`; anything finite where the mask is False."""
+
+    def slope(self, dials: Dials, batch: TokenBatch, stats: TokenStats) -> Tensor:
+        """∂(Σ surrogate)/∂ log π(target) [B, T], detached: what stands before ∇log π, the weight aside; 0 elsewhere."""
+        leaf_BT = stats.logprobs_BT.detach().requires_grad_()
+        with torch.enable_grad():
+            total = masked_sum(self(dials, batch, replace(stats, logprobs_BT=leaf_BT)), batch.loss_mask_BT)
+        return torch.autograd.grad(total, leaf_BT)[0]

@@ -22,9 +22,10 @@ reference/kl/mean | nats | verl actor/kl_loss; TRL kl
     k3 estimate of KL(π ‖ π_ref): ρ − 1 − log ρ, ρ = π_ref/π; only with a reference policy
 == What clip and interventions did
 clip/high/fraction | fraction | verl actor/pg_clipfrac (both sides); TRL clip_ratio/high_mean
-    tokens with A > 0 and r > 1 + clip_high: no gradient, so an increase is cut off
+    tokens with A > 0 that the loss leaves no gradient, so an increase is cut off; ppo_clip: r > 1 + clip_high
 clip/low/fraction | fraction | TRL clip_ratio/low_mean
-    tokens with A < 0 and r < 1 − clip_low: no gradient, so a decrease is cut off
+    tokens with A < 0 that the loss leaves no gradient, so a decrease is cut off; ppo_clip: r < 1 − clip_low, those
+    beyond a dual clip are not counted
 weight/mean | 1
     the weight dial as the interventions left it, 1 where none turned it; tokens that rollout.correction leaves out are
     not counted in any key of this kind
@@ -44,9 +45,9 @@ penalty/mean | 1
     the penalty dial; 0 where no intervention turned it
 == Entropy change
 entropy_change/<estimator>/mean | nats per unit step
-    first-order ΔH/η of the token's own state with coefficient w = weight·I_clip·r·A, in this form, weight with
-    the correction in it; mean over trained tokens of all updates. I_clip is 0 where a clip fraction counts the token,
-    else 1
+    first-order ΔH/η of the token's own state with coefficient w = weight·∂surrogate/∂log π, in this form, weight with
+    the correction in it; mean over trained tokens of all updates. With ppo_clip w = weight·I_clip·r·A, I_clip 0 where a
+    clip fraction counts the token and beyond a dual clip, else 1; with the other losses what they have in its place
 entropy_change/<estimator>/quadrant_1 | nats per unit step
     what tokens with A > 0 and log π ≥ −H (likely) add to that mean (sum over them / all trained tokens)
 entropy_change/<estimator>/quadrant_2 | nats per unit step
@@ -86,7 +87,7 @@ accuracy/mean | fraction | verl critic/score/mean
 accuracy/any | fraction
     groups with at least one response whose verdict is 1 (pass@group_size)
 groups/no_signal/fraction | fraction | TRL frac_reward_zero_std
-    groups whose rewards are all equal: every advantage is 0
+    groups whose rewards are all equal: every advantage is 0, with estimators that compare within the group
 groups/all_right/fraction | fraction
     groups whose verdicts are all 1
 groups/all_wrong/fraction | fraction
@@ -231,10 +232,11 @@ time/step/seconds | seconds | verl timing_s/step; TRL step_time
 throughput/tokens/per_second | tokens/s | verl perf/throughput
     response tokens of the step / time/step/seconds
 throughput/generated/per_second | tokens/s
-    response tokens sampled / time/generate/seconds
+    response tokens of the step / time/generate/seconds: without those of replaced groups; with rollout.ahead the
+    seconds are the next step's
 memory/rss/bytes | bytes
     resident memory of the training processes, summed over ranks
 memory/device/bytes | bytes | verl perf/max_memory_allocated_gb
-    peak memory on the accelerator, largest rank
+    peak memory of tensors on the accelerator in the step, largest rank; GPU only
 """
 """`== section`, then for each metric `key | unit | name elsewhere` and its meaning, indented."""

@@ -29,26 +29,38 @@ OWN_TOKEN: Final[tuple[Literal["exact", "own_logit", "squared", "released"], ...
 QUADRANTS: Final = (1, 2, 3, 4)
 
 
-def update_tally(batch: TokenBatch, stats: TokenStats, dials: Dials, *, dual_clip: float | None = None) -> Tally:
+def update_tally(
+    batch: TokenBatch,
+    stats: TokenStats,
+    dials: Dials,
+    *,
+    dual_clip: float | None = None,
+    slope_BT: Tensor | None = None,
+) -> Tally:
     """What one micro-batch's update saw: ratio, clip, KL, dials, and the entropy change it is predicted to make.
 
     stats and dials are those of the forward pass of that update; `dual_clip` as in the surrogate, if it has one.
-    Coefficient of the prediction: w = weight · I_clip · r · A (`released`: weight · A). All keys: metrics/catalogue.py.
+    Coefficient of the prediction: w = weight · slope (`released`: weight · A). All keys: metrics/catalogue.py.
+
+    slope_BT  ∂surrogate/∂log π (`Surrogate.slope`); None: that of `ppo_clip`, I_clip · r · A
     """
     mask_BT = batch.loss_mask_BT
     now, old = _Tokens.of(stats, mask_BT), _Tokens.of(batch.old_stats, mask_BT)
     advantage_N, weight_N = _pick(dials.advantages_BT, mask_BT), _pick(dials.weight_BT, mask_BT)
-    clip_low_N, clip_high_N = _pick(dials.clip_low_BT, mask_BT), _pick(dials.clip_high_BT, mask_BT)
     log_ratio_N = now.logprob_N - old.logprob_N
     ratio_N = log_ratio_N.clamp(-20, 20).exp()
-    passes_N = clip_indicator(ratio_N, advantage_N, clip_low_N, clip_high_N, dual_clip)
-    coefficient_N = weight_N * passes_N * ratio_N * advantage_N
+    if slope_BT is None:
+        coefficient_N, high_N, low_N = _ppo_clip(dials, mask_BT, ratio_N, dual_clip)
+    else:
+        slope_N = _pick(slope_BT, mask_BT)
+        coefficient_N, stopped_N = weight_N * slope_N, slope_N == 0
+        high_N, low_N = stopped_N & (advantage_N > 0), stopped_N & (advantage_N < 0)
     turned_N = _without_correction(weight_N, batch)
     means = {
         "policy/ratio/mean": ratio_N,
         "policy/kl/mean": _k3(log_ratio_N),
-        "clip/high/fraction": (advantage_N > 0) & (ratio_N > 1 + clip_high_N),
-        "clip/low/fraction": (advantage_N < 0) & (ratio_N < 1 - clip_low_N),
+        "clip/high/fraction": high_N,
+        "clip/low/fraction": low_N,
         "weight/mean": turned_N,
         "weight/fraction_below_0.9": turned_N < 0.9,
         "advantage/abs/mean": advantage_N.abs(),
@@ -162,6 +174,16 @@ def _predictions(coefficient_N: Tensor, advantage_N: Tensor, now: _Tokens, old: 
         )
         for name in OWN_TOKEN
     }
+
+
+def _ppo_clip(dials: Dials, mask_BT: Tensor, ratio_N: Tensor, dual_clip: float | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Of `ppo_clip`: weight · I_clip · r · A, and which tokens its upper and its lower bound leave no gradient."""
+    weight_N, advantage_N = _pick(dials.weight_BT, mask_BT), _pick(dials.advantages_BT, mask_BT)
+    clip_low_N, clip_high_N = _pick(dials.clip_low_BT, mask_BT), _pick(dials.clip_high_BT, mask_BT)
+    passes_N = clip_indicator(ratio_N, advantage_N, clip_low_N, clip_high_N, dual_clip)
+    high_N = (advantage_N > 0) & (ratio_N > 1 + clip_high_N)
+    low_N = (advantage_N < 0) & (ratio_N < 1 - clip_low_N)
+    return weight_N * passes_N * ratio_N * advantage_N, high_N, low_N
 
 
 def _covariance_moments(coefficient_N: Tensor, logprob_N: Tensor, quadrant_N: Tensor) -> Moments:

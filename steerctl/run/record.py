@@ -26,7 +26,8 @@ def step_metrics(outcome: StepOutcome, surrogate: Surrogate, ranks: Ranks) -> di
     after: Sequence[TokenStats | None] = outcome.after or [None] * len(outcome.views)
     tallies = []
     for view, then in zip(outcome.views, after, strict=True):
-        tallies.append(update_tally(view.batch, view.stats, view.dials, dual_clip=dual_clip))
+        slope_BT = None if surrogate.clips == "token" else surrogate.slope(view.dials, view.batch, view.stats)
+        tallies.append(update_tally(view.batch, view.stats, view.dials, dual_clip=dual_clip, slope_BT=slope_BT))
         tallies.append(state_tally(view.batch, view.dials, then))
         tallies.append(mismatch_tally(view.batch))
     if ranks.rank == 0:  # every rank knows these; one counts them

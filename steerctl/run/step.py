@@ -61,8 +61,8 @@ class Parts:
             self.collector.settle()
 
     def measures_after(self, step: int) -> bool:
-        """Whether the entropy after the update is measured in this step."""
-        return self.entropy_after_every > 0 and step % self.entropy_after_every == 0
+        """Whether the entropy after the update is measured in this step (from 0): in those whose rollouts are saved."""
+        return self.entropy_after_every > 0 and (step + 1) % self.entropy_after_every == 0
 
 
 @dataclass(frozen=True, slots=True)

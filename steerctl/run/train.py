@@ -9,9 +9,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from steerctl.analysis.table import joined, token_table
 from steerctl.engine.checkpoint import load_state, save_state
 from steerctl.engine.export import export_model
+from steerctl.engine.policy import DeepSpeedPolicy
 from steerctl.engine.reference import renew_reference
 from steerctl.errors import Interrupted, StorageError
 from steerctl.metrics.groups import validation_tally
@@ -197,7 +200,17 @@ def _timings(session: Session, metrics: Mapping[str, float], seconds: float) -> 
         "throughput/tokens/per_second": tokens / seconds,
         "throughput/generated/per_second": tokens / max(laps["generate"], 1e-9),
         "memory/rss/bytes": float(sum(session.policy.all_gather(_resident_bytes()))),
+        **device_memory(session.policy),
     }
+
+
+def device_memory(policy: DeepSpeedPolicy) -> dict[str, float]:
+    """The most that tensors held on a rank's accelerator since the last call, the largest of all ranks; collective."""
+    if policy.device.type != "cuda":
+        return {}
+    peak = torch.cuda.max_memory_allocated(policy.device)
+    torch.cuda.reset_peak_memory_stats(policy.device)
+    return {"memory/device/bytes": float(max(policy.all_gather(peak)))}
 
 
 def _resident_bytes() -> int:

@@ -147,6 +147,14 @@ def test_mixed_attention_is_refused(tmp_path: Path) -> None:
         generator(model)
 
 
+def test_attention_that_would_add_the_mask_to_the_scores_is_refused(folder: Path) -> None:
+    """Eager attention sees through a boolean mask: prompts that are padded would be sampled from another policy."""
+    model = load(folder)
+    model.set_attn_implementation("eager")
+    with pytest.raises(ModelError, match="runs eager attention"):
+        generator(model)
+
+
 def test_end_token_alone_gives_an_empty_text(folder: Path) -> None:
     model = load(folder)
     model.lm_head.weight.data.zero_()

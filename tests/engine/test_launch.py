@@ -30,6 +30,32 @@ def run(argv: list[str], ranks: int) -> int:
     return launch(argv, EngineSpec(ranks=ranks, threads_per_rank=2, device="cpu"), program=[sys.executable])
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="listening sockets are read from /proc")
+def test_ranks_of_one_machine_are_not_to_be_reached_from_another(tmp_path: Path) -> None:
+    """What travels between ranks is unpickled, and torch asks nobody who he is."""
+    text = """
+import os, pathlib, re, sys
+from steerctl.engine.ranks import TorchRanks, end_rank
+ranks = TorchRanks("cpu")
+assert ranks.all_gather(ranks.rank) == [0, 1]
+own = {re.findall(r"\\d+", os.readlink(f"/proc/self/fd/{n}"))[0] for n in os.listdir("/proc/self/fd")
+       if os.path.exists(f"/proc/self/fd/{n}") and os.readlink(f"/proc/self/fd/{n}").startswith("socket:")}
+found = []
+for table in ("tcp", "tcp6"):
+    for line in pathlib.Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+        parts = line.split()
+        if parts[3] == "0A" and parts[9] in own:
+            found.append(parts[1].split(":")[0])
+ranks.barrier()
+(pathlib.Path(sys.argv[1]) / f"heard{ranks.rank}").write_text(" ".join(found))
+end_rank(0)
+"""
+    assert run(script(tmp_path, text), 2) == 0
+    heard = [(tmp_path / f"heard{rank}").read_text().split() for rank in (0, 1)]
+    assert len(heard[0]) >= 2  # the store, and gloo's own
+    assert {address for each in heard for address in each} == {"0100007F"}
+
+
 def start(argv: list[str], ranks: int) -> subprocess.Popen[str]:
     """The launcher as a process of its own."""
     code = (

@@ -100,6 +100,19 @@ def test_dual_clip_silences_the_prediction():
     assert held["entropy_change/exact/quadrant_4"] == 0
 
 
+def test_a_slope_decides_what_is_clipped_and_what_the_prediction_weighs():
+    """For losses that do something else at their bounds than ppo_clip: theirs are not looked at then."""
+    batch, now = by_hand()
+    dials = replace(neutral(batch), weight_BT=0.5 * torch.ones(2, 4))
+    slope = tensor([[7, 3, 0, 0], [-1, 0, -4, 7]])  # 7: not trained
+    got = update_tally(batch, now, dials, slope_BT=slope).finish()
+    assert (got["clip/high/fraction"], got["clip/low/fraction"]) == (pytest.approx(1 / 6), pytest.approx(1 / 6))
+    scores = [0.75 * (log(0.75) + 1), 0.25 * (log(0.25) + 1), 0.1 * (log(0.1) + 1)]
+    expected = -0.5 * (3 * scores[0] - 1 * scores[1] - 4 * scores[2]) / 6
+    assert got["entropy_change/exact/mean"] == pytest.approx(expected, rel=1e-5)
+    assert got["policy/ratio/max"] == pytest.approx(1.5)
+
+
 def test_states_by_hand():
     batch, _ = by_hand()
     after = stats_of([[0.0] * 4, [0.0] * 4], [[5, 0.5, 1, 1], [1, 1.5, 0.7, 5]])

@@ -131,5 +131,11 @@ def test_nan_names_step_and_update():
 
 
 def test_the_measurement_after_is_skipped_when_not_asked_for():
-    outcome = run_step(parts(entropy_after_every=2), 1, 0)
+    outcome = run_step(parts(entropy_after_every=2), 0, 0)
     assert outcome.after == []
+
+
+@pytest.mark.parametrize(("every", "steps"), [(0, []), (1, [1, 2, 3, 4, 5, 6]), (3, [3, 6])])
+def test_the_measurement_after_falls_on_the_steps_whose_rollouts_are_saved(every, steps):
+    """Steps are counted from 1 where `log.rollouts_every` is asked, and the columns are part of those rollouts."""
+    assert [step + 1 for step in range(6) if parts(entropy_after_every=every).measures_after(step)] == steps

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from steerctl.errors import SpecError
 from steerctl.spec.generator import VllmGenerator
 
 MODEL_NAME = "policy"
@@ -89,5 +90,21 @@ class ServerSettings:
             }
         elif spec.devices:
             first = index * spec.tensor_parallel
-            own["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, spec.devices[first : first + spec.tensor_parallel]))
+            chosen = spec.devices[first : first + spec.tensor_parallel]
+            own["CUDA_VISIBLE_DEVICES"] = ",".join(_names(chosen, around.get("CUDA_VISIBLE_DEVICES", "")))
         return own
+
+
+def _names(devices: Sequence[int], visible: str) -> list[str]:
+    """What CUDA calls them: where this process was given some devices only, numbers count those, as torch's do.
+
+    Raises:
+        SpecError: there are not as many.
+    """
+    given = [name for name in visible.split(",") if name]
+    if not given:
+        return [str(device) for device in devices]
+    if max(devices) >= len(given):
+        text = f"there is no device {max(devices)} among those of CUDA_VISIBLE_DEVICES={visible}"
+        raise SpecError(f"rollout.generator.devices: {text}; count these from 0")
+    return [given[device] for device in devices]

@@ -3,7 +3,10 @@ import json
 import sys
 from pathlib import Path
 
+import pytest
+
 from steerctl.engine.vllm.command import ServerSettings
+from steerctl.errors import SpecError
 from steerctl.spec.generator import VllmGenerator
 
 
@@ -34,6 +37,16 @@ def test_what_is_for_a_gpu_is_left_out_on_a_cpu() -> None:
     assert gpu.environment(1, {})["CUDA_VISIBLE_DEVICES"] == "6,7"
     assert "VLLM_CPU_KVCACHE_SPACE" not in gpu.environment(0, {})
     assert "--gpu-memory-utilization" not in settings(on_cpu=True).command(Path("/w"), 1)
+
+
+def test_devices_are_those_that_this_process_was_given() -> None:
+    """A sweep gives each cell devices of its own; the numbers of another cell's must not come out."""
+    gpu = settings(on_cpu=False, tensor_parallel=2, servers=2, devices=[1, 0, 2, 3])
+    assert gpu.environment(0, {"CUDA_VISIBLE_DEVICES": "4,5,6,GPU-7f"})["CUDA_VISIBLE_DEVICES"] == "5,4"
+    assert gpu.environment(1, {"CUDA_VISIBLE_DEVICES": "4,5,6,GPU-7f"})["CUDA_VISIBLE_DEVICES"] == "6,GPU-7f"
+    assert gpu.environment(1, {"CUDA_VISIBLE_DEVICES": ""})["CUDA_VISIBLE_DEVICES"] == "2,3"
+    with pytest.raises(SpecError, match=r"no device 3 among those of CUDA_VISIBLE_DEVICES=4,5,6;"):
+        gpu.environment(1, {"CUDA_VISIBLE_DEVICES": "4,5,6"})
 
 
 def test_no_prompt_is_computed_in_two_steps_on_a_cpu() -> None:
