@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,12 +13,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from steerctl.errors import RunFolderError
+from steerctl.errors import RunFolderError, UserError
 from steerctl.report.page.methods import Methods, group
 from steerctl.report.page.report import Asked
 from steerctl.store.record import RunRecord, find_runs, is_run_folder, resolve
 from steerctl.sweep.place import SweepFolder
-from steerctl.sweep.spec import SweepSpec
+from steerctl.sweep.spec import AxisSpec, SweepSpec
 
 PAGE = "report.html"
 RUNS = "runs"
@@ -43,16 +45,50 @@ def gather(paths: Sequence[Path], *, baseline: str | None, metric: str | None, l
 
     Raises:
         RunFolderError: a path is neither a run nor a sweep nor a folder of runs.
-        UserError: no run has a finished step.
+        UserError: no run has a finished step, or none has the metric.
     """
     records = {record.path.resolve(): record for path in paths for record in _records(path)}
-    sweeps = [sweep for path in paths if (sweep := _sweep(path)) is not None]
+    found = {path: sweep for path in paths if (sweep := _sweep(path)) is not None}
+    sweeps = list(found.values())
     order = [name for sweep in sweeps for name in sweep.baselines]
     asked = _asked(sweeps[0], sweeps) if sweeps else Asked()
     asked = replace(asked, baseline=baseline, metric=metric or asked.metric, last_steps=last or asked.last_steps)
     if asked.title is None and len(paths) == 1 and not is_run_folder(resolve(paths[0])):
         asked = replace(asked, title=paths[0].resolve().name)
-    return Gathered(group(records.values(), order), asked)
+    methods = group(records.values(), order)
+    if metric is not None:
+        _measured(metric, methods)
+    notes = [note for path, sweep in found.items() if (note := _open_cells(path, sweep.spec, methods))]
+    return Gathered(replace(methods, notes=(*notes, *methods.notes)), asked)
+
+
+def _measured(metric: str, methods: Methods) -> None:
+    """Raises UserError unless a run has the metric."""
+    there = {key for method in methods.methods for run in method.runs for line in run.lines for key in line}
+    if metric not in there:
+        near = difflib.get_close_matches(metric, there, n=1)
+        raise UserError(f"--metric {metric}: no run has it{f'; did you mean {near[0]}?' if near else ''}")
+
+
+def _open_cells(path: Path, spec: SweepSpec, methods: Methods) -> str:
+    """How much of a sweep is there, "" where all of it is, or where nobody knows how much it is (a search)."""
+    sizes = [len(axis.variants or ()) or _size(axis) for axis in spec.axes]
+    wanted = math.prod(sizes) * len(spec.seeds) if spec.search is None else 0
+    runs = (path / RUNS).resolve()
+    own = [run for method in methods.methods for run in method.runs if runs in run.record.path.resolve().parents]
+    done = sum(run.finished for run in own)
+    return (
+        f"{spec.name}: {done} of {wanted} cells are finished; the rest may change what is found"
+        if done < wanted
+        else ""
+    )
+
+
+def _size(axis: AxisSpec) -> int:
+    """Entries of a grid, or of a zip."""
+    if axis.grid is not None:
+        return math.prod(len(values) for values in axis.grid.values())
+    return min((len(values) for values in (axis.zip or {}).values()), default=1)
 
 
 def out_path(paths: Sequence[Path]) -> Path:

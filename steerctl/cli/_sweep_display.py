@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from rich.text import Text
 from steerctl.cli._write import clock
 
 if TYPE_CHECKING:
+    from steerctl.spec.finding import Finding
     from steerctl.sweep.agenda import Agenda
     from steerctl.sweep.command import SweepOutcome
     from steerctl.sweep.progress import CellView, Display, Snapshot
@@ -92,8 +94,8 @@ class LiveTable(Plain):
 
 
 def headline(snapshot: Snapshot) -> str:
-    """`4 of 10 cells done, 2 running, 1 failed; left 3:20`."""
-    parts = [f"{snapshot.done} of {len(snapshot.cells)} cells done"]
+    """`4 of 10 cells finished, 2 running, 1 failed; left 3:20`."""
+    parts = [f"{snapshot.count('finished')} of {len(snapshot.cells)} cells finished"]
     for state, word in (("running", "running"), ("failed", "failed"), ("pruned", "given up")):
         count = sum(cell.state == state for cell in snapshot.cells)
         parts += [f"{count} {word}"] if count else []
@@ -129,13 +131,20 @@ def cells_table(agenda: Agenda, snapshot: Snapshot) -> None:
     from steerctl.sweep.progress import most_tokens
 
     console = Console(highlight=False)
+    rows = [
+        (
+            cell.id, cell.state, f"{cell.step}/{cell.steps}", f"{cell.value:.4f}" if cell.value is not None else "",
+            str(cell.attempts or ""), clock(cell.wall) if cell.wall is not None else "",
+        )
+        for cell in snapshot.cells
+    ]  # fmt: skip
+    titles = ("cell", "state", "steps", snapshot.metric.replace("/", "/\n"), "tries", "time")
+    used = [place for place in range(len(titles)) if place < 3 or any(row[place] for row in rows)]
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for title in ("cell", "state", "steps", snapshot.metric, "tries", "time"):
-        table.add_column(title, no_wrap=title != "cell", overflow="fold")
-    for cell in snapshot.cells:
-        value = f"{cell.value:.4f}" if cell.value is not None else ""
-        wall = clock(cell.wall) if cell.wall is not None else ""
-        table.add_row(cell.id, cell.state, f"{cell.step}/{cell.steps}", value, str(cell.attempts or ""), wall)
+    for place in used:
+        table.add_column(titles[place], no_wrap=True, overflow="fold")
+    for row in rows:
+        table.add_row(*(row[place] for place in used))
     console.print(table)
     specs = {variant.name: variant.spec for variant in agenda.variants}
     first = agenda.variants[0].spec
@@ -152,6 +161,14 @@ def cells_table(agenda: Agenda, snapshot: Snapshot) -> None:
     )
 
 
+def print_findings(findings: Sequence[Finding]) -> bool:
+    """The warnings and errors, a line each; whether there is an error, so that the sweep would not start."""
+    for each in findings:
+        if each.level != "note":
+            print(f"{each.level}: {each.path}: {each.text}")
+    return any(each.level == "error" for each in findings)
+
+
 @dataclass(frozen=True, slots=True)
 class Ending:
     """The last lines and the exit code."""
@@ -165,32 +182,46 @@ def outcome_lines(outcome: SweepOutcome) -> Ending:
     failed = [cell for cell in outcome.snapshot.cells if cell.state == "failed"]
     lines = [f"failed: {cell.id}: {cell.reason}" for cell in failed]
     left = outcome.snapshot.count("waiting", "running")
-    if outcome.stopped_by is not None:
+    stopped_by = outcome.stopped_by if left else None  # told to stop when nothing was left to do
+    if stopped_by is not None:
         lines.append(f"stopped with {left} cells to go; the same command goes on")
     elif failed:
         lines.append(f"{len(failed)} cells failed; see {outcome.folder / 'logs'}, then add --retry-failed")
     lines.append(f"summary: {outcome.folder / 'variants.csv'}, {outcome.folder / 'cells.csv'}")
+    if outcome.snapshot.count("finished"):
+        lines.append(f"what may be concluded: steerctl report {shlex.quote(str(outcome.folder))}")
     code = 1 if failed else 0
-    return Ending(tuple(lines), code if outcome.stopped_by is None else 128 + outcome.stopped_by)
+    return Ending(tuple(lines), code if stopped_by is None else 128 + stopped_by)
 
 
 def print_outcome(outcome: SweepOutcome) -> None:
     """The comparison and the last lines."""
     console = Console(highlight=False)
-    console.print(outcome.best or comparison_table(outcome.rows, outcome.snapshot.metric), soft_wrap=bool(outcome.best))
+    table = comparison_table(outcome.rows, outcome.snapshot.metric)
+    if outcome.best:
+        console.print(Text(outcome.best), soft_wrap=True)
+    elif table.row_count:
+        console.print(Text(f"{outcome.snapshot.metric} at the end of the runs; brackets: 95% intervals over seeds"))
+        console.print(table)
     for line in outcome_lines(outcome).lines:
         console.print(Text(line), soft_wrap=True)
 
 
 def comparison_table(rows: Sequence[VariantRow], metric: str) -> Table:
-    """The sweep's metric at the end of the runs: mean, interval, paired difference to the baseline."""
+    """The sweep's metric at the end of the runs: mean, paired difference to the baseline, with their intervals."""
+    shown = [row for row in rows if row.metric == metric and row.at == "last"]
+    baselines = list(dict.fromkeys(row.baseline for row in shown if row.baseline))
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for title in ("variant", metric, "95% interval", "seeds", "against", "difference", "95% interval"):
-        table.add_column(title, overflow="fold")
-    for row in rows:
-        if row.metric == metric and row.at == "last":
-            cells = (row.variant, f"{row.mean:.4f}", _range(row.low, row.high), str(row.seeds), row.baseline)
-            table.add_row(*cells, _number(row.difference), _range(row.difference_low, row.difference_high))
+    table.add_column("variant", overflow="fold")
+    for title in ("seeds", "mean"):
+        table.add_column(title, no_wrap=True)
+    if baselines:
+        table.add_column(f"less {baselines[0] if len(baselines) == 1 else 'baseline'}", overflow="fold")
+    for row in shown:
+        against = f" {row.baseline}" if len(baselines) > 1 and row.baseline else ""
+        apart = f"{_number(row.difference)} {_range(row.difference_low, row.difference_high, '+')}".strip() + against
+        cells = (row.variant, str(row.seeds), f"{row.mean:.3f} {_range(row.low, row.high)}".strip())
+        table.add_row(*cells, *([apart] if baselines else []))
     return table
 
 
@@ -215,8 +246,8 @@ def _mean(cells: Sequence[CellView]) -> str:
 
 
 def _number(value: float | None) -> str:
-    return f"{value:+.4f}" if value is not None else ""
+    return f"{round(value, 3) + 0.0:+.3f}" if value is not None else ""
 
 
-def _range(low: float | None, high: float | None) -> str:
-    return f"{low:.4f} to {high:.4f}" if low is not None and high is not None else ""
+def _range(low: float | None, high: float | None, sign: str = "") -> str:
+    return f"[{low:{sign}.3f}, {high:{sign}.3f}]" if low is not None and high is not None else ""

@@ -38,7 +38,7 @@ def compare_runs(
         Literal["running", "finished", "interrupted", "failed"] | None, typer.Option(help="Only those in this state.")
     ] = None,
     method: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Only those of this name without seed, or with this kind.")
+        str | None, typer.Option(metavar="NAME", help="Only those of this name without seed, else with this kind.")
     ] = None,
     sort: Annotated[str | None, typer.Option(metavar="KEY", help="As in `runs list`.")] = None,
 ) -> None:
@@ -48,16 +48,20 @@ def compare_runs(
     """
     from rich.console import Console
 
-    from steerctl.report.compare import compare, footnotes, render
+    from steerctl.report.compare import compare, footnotes, has_steps, render
     from steerctl.report.select import Wanted, select
     from steerctl.store.folder import RunFolder
     from steerctl.store.record import find_runs
 
     found = [path for given in runs for path in find_runs(given) or find_runs(given / "runs") or [given]]
     records = select([RunFolder.read(path) for path in found], Wanted(tuple(where or ()), state, method, sort))
-    if not records:
-        print(f"none of the {len(found)} runs is like that")
+    begun = [record for record in records if record.path in runs or has_steps(record)]
+    if len(begun) < len(records):
+        typer.echo(f"note: {len(records) - len(begun)} runs have no finished step yet and are left out", err=True)
+    if not begun:
+        print(f"none of the {len(found)} runs {'is like that' if not records else 'has a finished step'}")
         return
+    records = begun
     comparison = compare(records)
     shown = render(comparison, form)
     if isinstance(shown, str):
@@ -86,7 +90,7 @@ def list_runs(
         Literal["running", "finished", "interrupted", "failed"] | None, typer.Option(help="In this state.")
     ] = None,
     method: Annotated[
-        str | None, typer.Option(metavar="NAME", help="A run's name without its seed, or a kind in its algorithm.")
+        str | None, typer.Option(metavar="NAME", help="A run's name without its seed, else a kind in its algorithm.")
     ] = None,
     sort: Annotated[
         str | None, typer.Option(metavar="KEY", help="name, state, step, created or a metric; -KEY: largest first.")
@@ -102,10 +106,13 @@ def list_runs(
     """
     import json
 
+    from steerctl.errors import RunFolderError
     from steerctl.report.overview import run_json
     from steerctl.report.select import Wanted, select
     from steerctl.store.record import RunRecord, find_runs
 
+    if not folder.exists() and folder != Path("runs"):
+        raise RunFolderError(f"{folder} does not exist; name a folder of runs, or of a sweep")
     found = find_runs(folder) or find_runs(folder / "runs")
     records = select([RunRecord(path) for path in found], Wanted(tuple(where or ()), state, method, sort))
     if form == "json":
@@ -113,15 +120,15 @@ def list_runs(
     elif not records:
         print(f"no run folders in {folder}" if not found else f"none of the {len(found)} runs in {folder} is like that")
     else:
-        _print_list(records)
+        _print_list(records, sort)
 
 
-def _print_list(records: list[RunRecord]) -> None:
+def _print_list(records: list[RunRecord], sort: str | None) -> None:
     from rich.console import Console
 
     from steerctl.report.overview import list_table
 
-    console, table = Console(highlight=False), list_table(records)
+    console, table = Console(highlight=False), list_table(records, sort)
     if console.measure(table).minimum > console.width or console.width < NARROW:
         print_narrow(console, table)
     else:
@@ -138,7 +145,8 @@ def print_narrow(console: Console, table: Table) -> None:
         for column in columns:
             cell = column[index]
             text = cell if isinstance(cell, Text) else Text(str(cell))
-            console.print(Text.assemble(("  " + str(column[0]).ljust(8), "dim"), text), overflow="fold")
+            title = str(column[0]).replace("\n", "").ljust(8)
+            console.print(Text.assemble((f"  {title}", "dim"), text), overflow="fold")
 
 
 @app.command("show")

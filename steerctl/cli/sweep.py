@@ -11,9 +11,7 @@ def sweep(
     file: Annotated[str, typer.Argument(metavar="SWEEP.yaml", help="The sweep.")],
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="[KEY=VALUE...]", help="Changes to it (seeds=[1,2]), or to every experiment (steps=20)."
-        ),
+        typer.Argument(metavar="KEY=VALUE", help="Changes to it (seeds=[1,2]), or to every experiment (steps=20)."),
     ] = None,
     *,
     only: Annotated[
@@ -46,14 +44,16 @@ def sweep(
 
     Exit codes: 0 all cells are finished, 1 some failed, 2 something you can mend, 130 interrupted.
     """
-    from steerctl.cli._sweep_display import cells_table, display, outcome_lines, print_outcome
-    from steerctl.sweep.command import SweepRequest, look_at, plan_sweep, run_sweep
+    from steerctl.cli._sweep_display import cells_table, display, outcome_lines, print_findings, print_outcome
+    from steerctl.sweep.command import SweepRequest, check_sweep, look_at, plan_sweep, run_sweep
 
     names = tuple(name.strip() for name in only.split(",")) if only is not None else ()
     request = SweepRequest(file, tuple(overrides or ()), workers, retry_failed, names)
     agenda = plan_sweep(file, request.overrides, names)
     if dry_run:
-        cells_table(agenda, look_at(agenda))
+        cells_table(agenda, look_at(agenda, workers))
+        if print_findings(check_sweep(agenda, None)):
+            raise typer.Exit(2)
         return
     if launcher != "here":
         from steerctl.sweep.slurm import submit

@@ -97,10 +97,15 @@ def _folded(differences: Mapping[str, tuple[Any, ...]]) -> dict[str, tuple[Any, 
     return found
 
 
+def has_steps(record: RunRecord) -> bool:
+    """Whether it has a finished step; the line of step 0 holds the validation before training, and nothing else."""
+    return any(line["step"] > 0 for line in record.read_metrics())
+
+
 def summarise(record: RunRecord) -> RunSummary:
     """One run's quantities; RunFolderError if it has no finished step."""
-    lines = record.read_metrics()  # the line of step 0 holds the validation before training, and nothing else
-    if not any(line["step"] > 0 for line in lines):
+    lines = record.read_metrics()
+    if not has_steps(record):
         raise RunFolderError(f"{record.path} has no finished step yet; nothing to compare")
     values = {item.key: item.read(lines) for item in QUANTITIES}
     return RunSummary(record.name, record.path, record.status.state, values)

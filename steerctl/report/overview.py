@@ -16,13 +16,19 @@ from steerctl.store.record import RunRecord
 STATES = {"finished": "green", "running": "cyan", "interrupted": "yellow", "failed": "red"}
 
 
-def list_table(records: Sequence[RunRecord]) -> Table:
-    """One row per run."""
+LISTED = {"reward": "reward/mean", "entropy": "policy/entropy/mean"}
+"""Columns of the list: metrics of the last step."""
+
+
+def list_table(records: Sequence[RunRecord], sort: str | None = None) -> Table:
+    """One row per run; a metric that the list is sorted by has a column of its own."""
+    key = (sort or "").removeprefix("-")
+    columns = LISTED | ({key: key} if "/" in key and key not in LISTED.values() else {})
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("run", "state"):
         table.add_column(title, overflow="fold")
-    for title in ("step", "reward", "entropy", "created"):
-        table.add_column(title, justify="right")
+    for title in ("step", *columns, "created"):
+        table.add_column(title.replace("/", "/\n"), justify="right")
     for record in records:
         lines = record.read_metrics()
         last = lines[-1] if lines else {}
@@ -30,8 +36,7 @@ def list_table(records: Sequence[RunRecord]) -> Table:
             Text(str(record.path)),
             _state(record),
             str(record.status.step),
-            _number(last.get("reward/mean", math.nan)),
-            _number(last.get("policy/entropy/mean", math.nan)),
+            *(_number(last.get(name, math.nan)) for name in columns.values()),
             str(record.environment.get("created", "-"))[:16].replace("T", " "),
         )
     return table

@@ -24,7 +24,7 @@ class Wanted:
     """Runs that meet all of it; what is None or empty asks for nothing.
 
     where    `optim.lr=1e-6`: a setting of the resolved experiment; text may hold `*`
-    method   a run's name less its seed, or the kind of anything in its algorithm
+    method   a run's name less its seed; where no run has that name, the kind of anything in its algorithm
     sort     one of FACTS or a metric's key, `-` before it for the largest first; runs without it come last
     """
 
@@ -47,7 +47,7 @@ def select(records: Sequence[RunRecord], wanted: Wanted) -> list[RunRecord]:
         for condition in wanted.where:
             kept = _where(kept, settings, condition)
         if wanted.method is not None:
-            kept = [each for each in kept if _is_method(each.name, settings[each.path], wanted.method)]
+            kept = _of_method(kept, settings, wanted.method)
     return _sorted(kept, wanted.sort) if wanted.sort is not None else kept
 
 
@@ -73,9 +73,14 @@ def _equals(setting: object, value: str) -> bool:
     return fnmatchcase(written(setting), value)
 
 
-def _is_method(name: str, settings: dict[str, Any], method: str) -> bool:
-    kinds = (value for path, value in settings.items() if path.startswith("algorithm.") and path.endswith(KIND))
-    return stem(name, settings.get(SEED, 0)) == method or method in kinds
+def _of_method(records: list[RunRecord], settings: dict[Any, dict[str, Any]], method: str) -> list[RunRecord]:
+    """Those of the name; where no run has it, those with the kind: nearly every run has the advantage `grpo`."""
+    named = [each for each in records if stem(each.name, settings[each.path].get(SEED, 0)) == method]
+    return named or [each for each in records if method in _kinds(settings[each.path])]
+
+
+def _kinds(settings: dict[str, Any]) -> list[Any]:
+    return [value for path, value in settings.items() if path.startswith("algorithm.") and path.endswith(KIND)]
 
 
 def _sorted(records: list[RunRecord], sort: str) -> list[RunRecord]:

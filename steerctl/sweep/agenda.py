@@ -58,7 +58,9 @@ class Agenda:
         if search is None:
             return [Job(cell.id, cell.settings) for cell in self.cells.values()]
         settings = [each.settings for each in cells_of(self.sweep, self.variants)]
-        asked = json.dumps([settings, search.model_dump(mode="json", exclude={"trials", "prune"})], sort_keys=True)
+        value = [self.sweep.spec.metric, self.sweep.spec.direction, self.sweep.spec.last_steps]
+        how = search.model_dump(mode="json", exclude={"trials", "prune"})
+        asked = json.dumps([settings, how, value], sort_keys=True)
         digest = hashlib.sha256(asked.encode()).hexdigest()[:16]
         return [Job(f"trial-{number:04d}", digest) for number in range(1, search.trials + 1)]
 

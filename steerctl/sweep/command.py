@@ -18,10 +18,11 @@ from steerctl.sweep.fairness import check_fairness
 from steerctl.sweep.jobs import Standing
 from steerctl.sweep.load import load_sweep
 from steerctl.sweep.place import SweepFolder
+from steerctl.sweep.plan import searched
 from steerctl.sweep.progress import Display, Snapshot, snapshot_of
 from steerctl.sweep.slots import Slots, share_out
 from steerctl.sweep.study import Board
-from steerctl.sweep.summary import VariantRow, best_trial, variant_rows, write_summary
+from steerctl.sweep.summary import VariantRow, as_asked, best_trial, variant_rows, write_summary
 from steerctl.sweep.worker import Worker
 
 Launcher = Literal["here", "slurm", "local"]
@@ -60,7 +61,7 @@ def plan_sweep(file: str, overrides: Sequence[str] = (), only: Sequence[str] = (
 
 def check_sweep(agenda: Agenda, machine: Machine | None) -> list[Finding]:
     """What is wrong with any of its experiments, or with comparing them; what all of them share is said once."""
-    found = check_fairness(agenda.sweep, agenda.variants)
+    found = [*check_fairness(agenda.sweep, agenda.variants), *_searchable(agenda)]
     by_text: dict[tuple[str, str, str], list[str]] = {}
     for variant in agenda.variants:
         for each in check_spec(variant.spec, machine):
@@ -69,6 +70,25 @@ def check_sweep(agenda: Agenda, machine: Machine | None) -> list[Finding]:
         who = "all variants" if len(names) == len(agenda.variants) else ", ".join(names)
         found.append(Finding(level, path, f"{text} ({who})"))  # type: ignore[arg-type]  # as it came
     return found
+
+
+def _searchable(agenda: Agenda) -> list[Finding]:
+    """Settings of a search that fail alone, with either end of their range: no trial could run."""
+    found, search = [], agenda.sweep.spec.search
+    for key, each in search.space.items() if search is not None else ():
+        said = [_refusal(agenda, key, value) for value in each.choices or (each.low, each.high)]
+        if all(said):
+            found.append(Finding("error", f"search.space.{key}", said[0].rpartition(f"{key}: ")[2]))
+    return found
+
+
+def _refusal(agenda: Agenda, key: str, value: object) -> str:
+    """Why the base cannot be run with this setting, "" if it can."""
+    try:
+        searched(agenda.sweep, {key: value})
+    except SpecError as error:
+        return str(error).splitlines()[0]
+    return ""
 
 
 def open_sweep(agenda: Agenda) -> tuple[SweepFolder, Board]:
@@ -87,13 +107,22 @@ def folder_of(agenda: Agenda) -> SweepFolder:
     return SweepFolder(Path(agenda.sweep.spec.output) / agenda.sweep.spec.name)
 
 
-def look_at(agenda: Agenda) -> Snapshot:
-    """How the sweep stands, without starting or changing anything."""
+def look_at(agenda: Agenda, workers: int | None = None) -> Snapshot:
+    """How the sweep stands, without starting or changing anything, on whichever machine it will run.
+
+    Raises:
+        SpecError: a cell has begun with other settings.
+    """
     folder, standings = folder_of(agenda), {job.id: Standing(job.id, "waiting", None, 0) for job in agenda.jobs}
     if folder.study.is_file() or agenda.sweep.spec.storage is not None:
         _, board = open_sweep(agenda)
-        standings = board.standings(agenda.jobs)
-    return snapshot_of(agenda, agenda.asked(standings), len(places(agenda, None).devices))
+        board.check(agenda.wanted)
+        standings = as_asked(agenda, folder, board.standings(agenda.jobs))
+    try:
+        count = len(places(agenda, workers).devices)
+    except SpecError:
+        count = workers or 1  # this machine lacks the GPUs; the one that runs it will have them
+    return snapshot_of(agenda, agenda.asked(standings), count)
 
 
 def places(agenda: Agenda, workers: int | None) -> Slots:
@@ -116,7 +145,7 @@ def run_sweep(request: SweepRequest, agenda: Agenda, display: Callable[[], Displ
             if note:
                 shown.note(note)
         worker = Worker(agenda, folder, board, slots=slots, badge=badge, display=shown)
-        standings = worker.run(retry_failed=request.retry_failed)
+        standings = as_asked(agenda, folder, worker.run(retry_failed=request.retry_failed))
         write_summary(agenda, folder, standings)
     finally:
         shown.close()

@@ -109,9 +109,11 @@ def _enough_seeds(sweep: LoadedSweep) -> Findings:
 def _known(sweep: LoadedSweep) -> Findings:
     """Every metric the sweep names is one there is."""
     spec, there = sweep.spec, metrics()
+    prune = spec.search.prune if spec.search is not None else None
     for place, key in (
         ("metric", spec.metric),
         ("choose_by", spec.choose_by),
+        *((("search.prune.metric", prune.metric),) if prune is not None else ()),
         *(("metrics", key) for key in spec.metrics),
     ):
         if key not in there:

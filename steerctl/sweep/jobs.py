@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 Ending = Literal["failed", "killed", "lost", "duplicate"]
 """Why an attempt came to nothing: by itself, by the machine, with its worker, or it was one too many."""
@@ -23,6 +23,12 @@ class Job:
 
     id: str
     settings: str
+
+    def has_begun_otherwise(self, trials: Sequence[FrozenTrial]) -> bool:
+        """Whether one of its trials has begun with other settings; those of a job that never began may change."""
+        other = any(trial.user_attrs.get(SETTINGS) != self.settings for trial in trials)
+        untouched = len(trials) == 1 and trials[0].state == TrialState.WAITING and not trials[0].user_attrs.get(BEAT)
+        return other and not untouched
 
 
 @dataclass(slots=True)

@@ -69,6 +69,8 @@ def load_sweep(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> L
     theirs = []
     for override in overrides:
         head = override.partition("=")[0].strip().split(".")[0]
+        if head == "seed":
+            raise SpecError(f"{COMMAND_LINE}: {override}: a sweep gives its cells their seeds; write seeds=[1,2]")
         if head not in SweepSpec.model_fields:
             theirs.append(override)
             continue
@@ -106,8 +108,11 @@ def _fault(detail: ErrorDetails, written: Node) -> str:
 def _words(detail: ErrorDetails, path: tree.Path) -> str:
     if detail["type"] == "missing":
         return "missing"
+    if detail["type"] == "string_pattern_mismatch":
+        return "should be letters, digits and . _ -, the first one a letter or digit"
     if detail["type"] != "extra_forbidden":
-        return detail["msg"].removeprefix("Value error, ").replace("Input should", "should")
+        text = detail["msg"].removeprefix("Value error, ").replace("Input should", "should")
+        return text.replace("a valid array", "a list, as in [1, 2]").replace("a valid dictionary", "a mapping of keys")
     near = difflib.get_close_matches(str(path[-1]), _keys(path[:-1]), n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]}?" if near else f"; known keys: {', '.join(_keys(path[:-1]))}"
     return f"not a known key{hint}"

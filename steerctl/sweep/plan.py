@@ -133,8 +133,8 @@ def baseline_of(variant: Variant, variants: Sequence[Variant], sweep: LoadedSwee
 
 def searched(sweep: LoadedSweep, params: Mapping[str, Any]) -> LoadedSpec:
     """The base with the settings that a search has chosen. Raises SpecError."""
-    overrides = [*sweep.experiment_overrides, *(as_override(key, value) for key, value in params.items())]
-    return _load(sweep.base, overrides, sweep.origin("search", "space"))
+    settings = [as_override(key, value) for key, value in params.items()]
+    return _load(sweep.base, sweep, settings, sweep.origin("search", "space"))
 
 
 def as_override(key: str, value: object) -> str:
@@ -174,15 +174,23 @@ def _variant(choices: tuple[Choice, ...], sweep: LoadedSweep) -> Variant:
     path = sweep.beside(files[0].file or "") if files else sweep.base
     settings = [as_override(key, value) for choice in choices for key, value in choice.settings.items()]
     where = choices[-1].origin if choices else sweep.origin("base")
-    return Variant(name, choices, _load(path, [*sweep.experiment_overrides, *settings], f"{where}: {name}"))
+    return Variant(name, choices, _load(path, sweep, settings, f"{where}: {name}"))
 
 
-def _load(path: Path, overrides: Sequence[str], where: str) -> LoadedSpec:
+def _load(path: Path, sweep: LoadedSweep, settings: Sequence[str], where: str) -> LoadedSpec:
+    typed = [each.partition("=")[0].strip() for each in sweep.experiment_overrides]
     try:
-        return load_spec(path, overrides)
+        return load_spec(path, [*sweep.experiment_overrides, *settings])
     except SpecError as error:
-        lines = str(error).replace(f"{COMMAND_LINE}: ", f"{where}: ").splitlines()
+        lines = [_placed(line, typed, where) for line in str(error).splitlines()]
         raise SpecError("\n".join(dict.fromkeys(lines))) from None
+
+
+def _placed(line: str, typed: Sequence[str], where: str) -> str:
+    """A setting of the sweep's goes to the loader as if it had been typed; what really was typed stays so."""
+    path = line.removeprefix(f"{COMMAND_LINE}: ").partition(":")[0]
+    own = any(path == key or path.startswith(f"{key}.") or key.startswith(f"{path}.") for key in typed)
+    return line if own else line.replace(f"{COMMAND_LINE}: ", f"{where}: ")
 
 
 def _leaves(key: str, value: object) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -50,6 +51,11 @@ class CellResult:
 def columns(spec: SweepSpec) -> list[str]:
     """The metrics of the summary, the sweep's own first."""
     return list(dict.fromkeys([spec.metric, *spec.metrics]))
+
+
+def asked_for(spec: SweepSpec) -> str:
+    """What a result depends on besides its run; equal texts, equal numbers."""
+    return json.dumps([columns(spec), spec.last_steps, spec.choose_by, spec.direction])
 
 
 def result_of(run: RunRecord, spec: SweepSpec) -> CellResult:

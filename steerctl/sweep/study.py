@@ -97,6 +97,7 @@ class Board:
         Raises:
             SpecError: a job has begun with other settings.
         """
+        self.check(jobs)
         attempts, wanted = self._attempts(), []
         for job in jobs:
             trials = attempts.get(job.id, [])
@@ -112,6 +113,15 @@ class Board:
                 wanted.append(_Wanted(job, int(last.user_attrs[ATTEMPT]) + 1, kept, last))
         if wanted:
             self._add(wanted)
+
+    def check(self, jobs: Sequence[Job]) -> None:
+        """Change nothing. Raises SpecError if a job has begun with other settings."""
+        attempts = self._attempts()
+        for job in (each for each in jobs if each.has_begun_otherwise(attempts.get(each.id, []))):
+            raise SpecError(
+                f"{job.id} has begun with other settings than the sweep now says (its own: "
+                f"{self._folder.path / 'cells'}); put them back, or give the changed sweep another name"
+            )
 
     def claim(self, jobs: Sequence[Job], owner: str) -> Claim | None:
         """The next job that waits, now ours; None if none does."""
@@ -222,19 +232,14 @@ class Board:
             TrialState.PRUNED: "pruned",
         }
         state = states.get(last.state) or ("waiting" if self._goes_on(last, retry_failed=False) else "failed")
-        return Standing(job, state, last, len(trials))
+        begun = sum(each.state != TrialState.WAITING or OWNER in each.user_attrs for each in trials)
+        return Standing(job, state, last, begun)
 
     def _same_settings(self, job: Job, trials: Sequence[FrozenTrial]) -> None:
-        begun = [trial for trial in trials if trial.user_attrs.get(SETTINGS) != job.settings]
-        for trial in begun:
-            if trial.state == TrialState.WAITING and len(trials) == 1 and not trial.user_attrs.get(BEAT):
-                with suppress(UpdateFinishedTrialError), self._changing():
-                    self._storage.set_trial_user_attr(trial_number(trial), SETTINGS, job.settings)
-                continue
-            raise SpecError(
-                f"{job.id} has begun with other settings than the sweep now says (its own: "
-                f"{self._folder.path / 'cells'}); put them back, or give the changed sweep another name"
-            )
+        """Of a job that has not begun: what it would now run."""
+        for trial in (each for each in trials if each.user_attrs.get(SETTINGS) != job.settings):
+            with suppress(UpdateFinishedTrialError), self._changing():
+                self._storage.set_trial_user_attr(trial_number(trial), SETTINGS, job.settings)
 
     def _add(self, wanted: Sequence[_Wanted]) -> None:
         """New trials that wait, unless somebody else just added them."""
@@ -254,7 +259,8 @@ class Board:
                 self._storage.create_new_trial(self._id, template_trial=trial)
 
     def _is_duplicate(self, trial: FrozenTrial) -> bool:
-        twins = [each for each in self._trials() if _key(each) == _key(trial)]
+        same = {key: trial.user_attrs.get(key) for key in (JOB, ATTEMPT)}
+        twins = [each for each in self._trials() if same.items() <= each.user_attrs.items()]
         return min(each.number for each in twins) < trial.number
 
     def _attempts(self) -> dict[str, list[FrozenTrial]]:
@@ -276,10 +282,6 @@ class Board:
                 yield
         except StorageInternalError as error:
             raise StorageError(f"storage: {' '.join(str(error).split())[:300]}; see to `storage`") from error
-
-
-def _key(trial: FrozenTrial) -> tuple[object, object]:
-    return trial.user_attrs.get(JOB), trial.user_attrs.get(ATTEMPT)
 
 
 def trial_number(trial: FrozenTrial) -> int:

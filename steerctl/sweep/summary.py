@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from copy import copy
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import product
 from statistics import stdev
 from typing import Any, Literal
@@ -14,10 +15,10 @@ from steerctl.evaluation.intervals import Interval
 from steerctl.evaluation.seeds import OverSeeds, over_seeds
 from steerctl.store.atomic import write_text
 from steerctl.sweep.agenda import Agenda
-from steerctl.sweep.jobs import Standing
+from steerctl.sweep.jobs import RESULT, Standing
 from steerctl.sweep.place import SweepFolder
-from steerctl.sweep.plan import baseline_of
-from steerctl.sweep.results import columns
+from steerctl.sweep.plan import Cell, baseline_of
+from steerctl.sweep.results import asked_for, columns, result_of
 
 At = Literal["last", "chosen"]
 MOMENTS: tuple[At, ...] = ("last", "chosen")
@@ -51,10 +52,37 @@ class VariantRow:
 
 def write_summary(agenda: Agenda, folder: SweepFolder, standings: Mapping[str, Standing]) -> None:
     """Both files, whole. Raises StorageError."""
+    standings = as_asked(agenda, folder, standings)
     rows = cell_rows(agenda, standings)
     write_text(folder.cells_csv, _csv(list(rows[0]), rows) if rows else "")
     names = [field.name for field in fields(VariantRow)]
     write_text(folder.variants_csv, _csv(names, [asdict(row) for row in variant_rows(agenda, standings)]))
+
+
+def as_asked(agenda: Agenda, folder: SweepFolder, standings: Mapping[str, Standing]) -> dict[str, Standing]:
+    """The standings with every finished cell's numbers as the sweep asks for them now.
+
+    A cell that was finished when `last_steps`, `metrics` or `choose_by` were others is read again from its run folder;
+    if that lies on another machine, its numbers are left out: they are not those the sweep speaks of.
+    """
+    return {
+        job: _read_again(agenda.cells[job], each, folder, agenda) if job in agenda.cells else each
+        for job, each in standings.items()
+    }
+
+
+def _read_again(cell: Cell, standing: Standing, folder: SweepFolder, agenda: Agenda) -> Standing:
+    spec, said = agenda.sweep.spec, standing.says.get("cells", {}).get(cell.id)
+    if standing.state != "finished" or standing.trial is None or said is None or said.get("asked") == asked_for(spec):
+        return standing
+    run = folder.record(cell)
+    if run is None and "asked" not in said:
+        return standing
+    fresh = result_of(run, spec).as_json() if run is not None else {"last": {}, "chosen": {}, "chosen_step": None}
+    now = {**said, **fresh, "value": fresh["last"].get(spec.metric), "asked": asked_for(spec)}
+    trial = copy(standing.trial)
+    trial.user_attrs = {**trial.user_attrs, RESULT: {"cells": {cell.id: now}}}
+    return replace(standing, trial=trial)
 
 
 def cell_rows(agenda: Agenda, standings: Mapping[str, Standing]) -> list[dict[str, Any]]:

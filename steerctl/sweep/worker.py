@@ -19,7 +19,7 @@ from steerctl.sweep.place import Badge, SweepFolder
 from steerctl.sweep.plan import Cell
 from steerctl.sweep.process import CellProcess, Ended
 from steerctl.sweep.progress import Display, snapshot_of
-from steerctl.sweep.results import result_of
+from steerctl.sweep.results import asked_for, result_of
 from steerctl.sweep.slots import Slots
 from steerctl.sweep.study import Board
 from steerctl.sweep.summary import write_summary
@@ -224,6 +224,7 @@ class Worker:
             self._display.note(f"{cell.id}: {self._spec.metric} was not measured")
             return
         told = {"seed": cell.seed, "value": value, "wall": round(wall + max(before, 0.0), 1), **result.as_json()}
+        told["asked"] = asked_for(self._spec)
         active.results[cell.id] = told
         self._display.note(f"{cell.id}: finished, {self._spec.metric} {value:.4f}")
         if len(active.results) < len(active.task.cells):

@@ -126,7 +126,7 @@ def test_plain_is_one_line_per_step_however_long(spec):
     lines = out.file.getvalue().splitlines()
     assert len(lines) == 5
     assert lines[0] == "toy: grpo + steer; steps 1 to 100; runs/toy"
-    assert lines[2].startswith("step 2/100  reward 0.020  entropy 0.812  after 0.790  dH -2.1e-03  clip+ 0.31%")
+    assert lines[2].startswith("step 2/100  reward 0.020  entropy 0.812  after 0.790  dH/eta -2.1e-03  clip+ 0.31%")
     assert "left 0:00" in lines[2]
     assert lines[2].isascii()
     assert lines[4] == "done"

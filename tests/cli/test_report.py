@@ -38,6 +38,7 @@ def test_a_sweep_says_what_is_compared(sweep):
     text = (sweep / "report.html").read_text("utf-8")
     assert "<h1>clip</h1>" in text
     assert "mean of the last 2 steps" in text
+    assert "cells are finished" not in text
     assert "against wide" in text
     assert text.index(">wide</span>") < text.index(">grpo</span>") < text.index(">steer</span>")
 
@@ -53,6 +54,7 @@ def test_before_anything_is_finished_the_sweep_s_file_says_it(tmp_path):
     assert 'steer <span class="range">against grpo' in text
     assert 'grpo <span class="range">against wide' in text
     assert "no run is finished" in text
+    assert "early: 0 of 9 cells are finished" in text
 
 
 def test_tables_figures_and_another_baseline(sweep, tmp_path):
@@ -86,6 +88,7 @@ def test_runs_and_folders_of_runs(sweep, tmp_path, monkeypatch):
         (["empty"], RunFolderError, "empty holds no run folders"),
         (["broken"], RunFolderError, "broken/sweep.json: not a sweep's description"),
         (["runs", "--baseline", "x"], UserError, "no method is called x; there are grpo"),
+        (["runs", "--metric", "reward/meen"], UserError, "no run has it; did you mean reward/mean?"),
     ],
 )
 def test_mistakes(tmp_path, monkeypatch, arguments, kind, said):

@@ -16,7 +16,7 @@ from steerctl.store.folder import RunFolder
 def runs(tmp_path):
     for name in ("grpo", "steer"):
         with RunFolder.create(tmp_path / "runs" / name, "{}", environment={}) as run:
-            run.append_metrics(1, {"reward/mean": 0.5, "policy/entropy/mean": 1.0})
+            run.append_metrics(1, {"reward/mean": 0.5, "policy/entropy/mean": 1.0, "policy/entropy_after/mean": 0.9})
             run.set_status("finished", 1)
     return tmp_path / "runs"
 
@@ -40,7 +40,8 @@ def test_compare_as_json(runs):
 
 def test_list_and_show(runs, tmp_path):
     assert call("list", runs).output.count("finished") == 2
-    assert "no run folders in" in call("list", tmp_path / "nowhere").output
+    assert "no run folders in" in call("list", runs / "grpo").output
+    assert "nowhere does not exist" in str(call("list", tmp_path / "nowhere").exception)
     assert "policy/entropy/mean" in call("show", runs / "grpo").output
 
 
@@ -58,6 +59,19 @@ def test_list_and_compare_only_some(runs):
     assert [each["name"] for each in compared["runs"]] == ["steer"]
     assert "none of the 2 runs" in call("compare", runs, "--state", "failed").output
     assert "no run has a setting" in str(call("list", runs, "--where", "optim.lr=1").exception)
+
+
+def test_sorted_by_a_metric_the_list_shows_it(runs):
+    assert "entropy_after" in call("list", runs, "--sort", "policy/entropy_after/mean").output.replace("\n", "")
+
+
+def test_a_run_that_has_not_begun_does_not_spoil_the_comparison(runs):
+    with RunFolder.create(runs / "begun", "{}", environment={}) as run:
+        run.append_metrics(0, {"validation/accuracy/mean": 0.1})
+    result = call("compare", runs, "--format", "json")
+    assert [each["name"] for each in json.loads(result.stdout)["runs"]] == ["grpo", "steer"]
+    assert "note: 1 runs have no finished step yet" in result.stderr
+    assert "has no finished step yet" in str(call("compare", runs / "begun").exception)
 
 
 def test_show_as_json(runs):

@@ -9,8 +9,9 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from steerctl.cli import build
-from steerctl.cli._sweep_display import LiveTable, Plain, headline, variants_table
+from steerctl.cli._sweep_display import LiveTable, Plain, comparison_table, headline, variants_table
 from steerctl.sweep.progress import CellView, Snapshot
+from steerctl.sweep.summary import VariantRow
 from tests.sweep.sweeps import VARIANTS, write_sweep
 
 RUN = CliRunner()
@@ -50,6 +51,32 @@ def test_dry_run_prints_cells_and_cost_and_leaves_no_trace(tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+def test_dry_run_says_what_would_stop_or_spoil_the_sweep(tmp_path):
+    done = RUN.invoke(build(), ["sweep", str(write_sweep(tmp_path)), "metric=validation/acuracy/mean", "--dry-run"])
+    assert done.exit_code == 2
+    assert "warning: seeds: 1 per variant: no interval can be given" in done.output
+    assert "error: metric: validation/acuracy/mean is no metric; did you mean validation/accuracy/mean?" in done.output
+
+
+def test_dry_run_of_a_sweep_for_another_machine(tmp_path):
+    sweep = write_sweep(tmp_path, base={"engine": {"device": "cuda", "ranks": 64, "zero_stage": 3}})
+    done = RUN.invoke(build(), ["sweep", str(sweep), "--dry-run"])
+    assert done.exit_code == 0, done.output
+    assert "2 cells; at most" in done.output
+
+
+def test_the_comparison_fits_a_small_terminal():
+    rows = [
+        VariantRow(name, "m", "last", 5, 0.3125, 0.1, 0.1883, 0.4367, base, 5, apart, apart and -0.1, apart and 0.12)
+        for name, base, apart in (("grpo-lr-0.0002", "", None), ("clip_higher-lr-0.0002", "grpo-lr-0.0002", 0.01))
+    ]
+    lines = drawn(comparison_table(rows, "m"), 80).splitlines()
+    assert [line.split()[0] for line in lines] == ["variant", "grpo-lr-0.0002", "clip_higher-lr-0.0002"]
+    assert "0.312 [0.188, 0.437]  +0.010 [-0.100, +0.120]" in lines[2]
+    assert "less grpo-lr-0.0002" in lines[0]
+    assert comparison_table([], "m").row_count == 0
+
+
 def test_check_takes_sweeps_and_experiments_alike(tmp_path):
     secret = {"algorithm.interventions": [{"kind": "steer"}], "algorithm.loss.clip_ratio_high": 0.28}
     sweep = write_sweep(tmp_path, axes=[{"variants": [VARIANTS[0], {"name": "steer", "set": secret}]}])
@@ -72,7 +99,7 @@ def test_an_experiment_that_cannot_run_stops_the_sweep_before_it_begins(tmp_path
 
 
 def test_the_table_names_what_runs_and_fits_its_room():
-    assert headline(SNAPSHOT) == "2 of 4 cells done, 1 running, 1 failed; left 2:05"
+    assert headline(SNAPSHOT) == "1 of 4 cells finished, 1 running, 1 failed; left 2:05"
     text = drawn(variants_table(SNAPSHOT, 20))
     assert "grpo     █✗     0.2500" in text
     assert "seed 1: 4/10" in text

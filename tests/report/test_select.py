@@ -4,7 +4,7 @@ import pytest
 
 from steerctl.errors import UserError
 from steerctl.report.select import Wanted, select
-from tests.report.page.runs import write_run
+from tests.report.page.runs import spec_of, write_run
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +34,16 @@ def records(tmp_path_factory):
 )
 def test_runs_that_are_wanted(records, wanted, expected):
     assert [record.name for record in select(records, wanted)] == expected
+
+
+def test_a_name_comes_before_a_kind_that_every_run_has(tmp_path):
+    made = []
+    for method in ("grpo", "steer"):
+        spec = spec_of(method, 1)
+        spec["algorithm"]["advantage"] = {"kind": "grpo"}
+        made.append(write_run(tmp_path, method, 1, spec=spec))
+    assert [record.name for record in select(made, Wanted(method="grpo"))] == ["grpo-seed1"]
+    assert [record.name for record in select(made[1:], Wanted(method="grpo"))] == ["steer-seed1"]
 
 
 def test_runs_without_the_number_come_last(records):

@@ -50,13 +50,19 @@ def test_a_sweep_is_told_from_an_experiment(tmp_path):
         ({"axes": None, "search": {"trials": 2, "space": {"optim.lr": {"low": 2, "high": 1}}}}, "low not above high"),
         ({"axes": None, "search": {"trials": 2, "space": {"optim.lr": {"lwo": 2}}}}, "did you mean low?"),
         ({"heartbeat_seconds": 60.0}, "at least three times"),
-        ({"name": "a b"}, "name: "),
+        ({"name": "a b"}, "name: should be letters, digits"),
+        ({"seeds": 3}, "seeds: should be a list, as in [1, 2]"),
     ],
 )
 def test_refused_with_the_place(tmp_path, changes, said):
     text = refused(tmp_path, **changes)
     assert said in text
     assert text.startswith(f"{tmp_path / 'sweep.yaml'}:")
+
+
+def test_a_seed_for_every_cell_is_refused_rather_than_ignored(tmp_path):
+    with pytest.raises(SpecError, match=r"command line: seed=9: .*write seeds=\[1,2\]"):
+        load_sweep(write_sweep(tmp_path), ["seed=9"])
 
 
 def test_the_line_is_that_of_the_fault(tmp_path):

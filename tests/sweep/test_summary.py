@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import statistics
+from copy import copy
+from dataclasses import replace
 
 import pytest
 from scipy import stats
 
 from steerctl.sweep.agenda import Agenda
+from steerctl.sweep.jobs import RESULT
 from steerctl.sweep.load import load_sweep
 from steerctl.sweep.place import SweepFolder
 from steerctl.sweep.progress import seconds_left, snapshot_of
 from steerctl.sweep.study import Board
-from steerctl.sweep.summary import write_summary
+from steerctl.sweep.summary import as_asked, write_summary
 from tests.sweep.sweeps import rows, write_sweep
 
 METRIC = "validation/accuracy/mean"
@@ -76,6 +80,46 @@ def test_every_cell_has_its_row(told):
         "0.34",
         "0.44000000000000006",
     )
+
+
+def plant(run, values):
+    run.mkdir(parents=True)
+    (run / "spec.json").write_text("{}")
+    (run / "status.json").write_text(json.dumps({"state": "finished", "step": len(values)}))
+    lines = [{"step": step, METRIC: value} for step, value in enumerate(values, start=1)]
+    (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def test_a_changed_question_is_put_to_the_finished_cells_again(told, tmp_path):
+    _, folder, standings = told
+    plant(folder.path / "runs" / "grpo-seed1", [0.1, 0.2, 0.6])
+    agenda = Agenda(load_sweep(tmp_path / "sweep.yaml", ["last_steps=2"]))
+    write_summary(agenda, folder, standings)
+    found = {row["cell"]: row for row in rows(folder.cells_csv)}
+    assert float(found["grpo-seed1"][METRIC]) == pytest.approx(0.4)
+    assert found["grpo-seed1"]["chosen_step"] == "3"
+    assert found["grpo-seed2"][METRIC] == "0.34", "no run folder here, and no word of what was asked"
+    again = as_asked(agenda, folder, standings)
+    assert as_asked(agenda, folder, again) == again
+
+
+def test_numbers_of_another_question_are_left_out_where_the_run_is_elsewhere(told):
+    agenda, folder, standings = told
+    job = "grpo-seed1"
+    trial = copy(standings[job].trial)
+    said = {**standings[job].says["cells"][job], "asked": "something else"}
+    trial.user_attrs = {**trial.user_attrs, RESULT: {"cells": {job: said}}}
+    write_summary(agenda, folder, {**standings, job: replace(standings[job], trial=trial)})
+    found = {row["cell"]: row for row in rows(folder.cells_csv)}
+    assert (found[job]["state"], found[job][METRIC], found[job]["tokens"]) == ("finished", "", "100")
+
+
+def test_what_never_began_was_never_tried(told):
+    agenda, folder, standings = told
+    assert standings["steer-seed3"].attempts == 1  # begun, and given back
+    other = Board("other", None, folder, direction="maximize", retries=2, stale=100.0)
+    other.bring_up_to_date(agenda.jobs)
+    assert {each.attempts for each in other.standings(agenda.jobs).values()} == {0}
 
 
 def test_time_left_is_that_of_the_finished_cells(told):

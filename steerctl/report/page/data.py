@@ -35,11 +35,12 @@ def page_data(report: Report, token_pages: Sequence[TokenPage]) -> dict[str, Any
 
 
 def _first(report: Report, names: Sequence[str]) -> list[int]:
-    """What is drawn at first: everything if it is little, else the baselines and the first few."""
+    """What is drawn at first: everything if it is little, else the baselines, what nothing beats, and the first few."""
     if len(names) <= FEW:
         return list(range(len(names)))
     heads = [index for index, name in enumerate(names) if report.question.baselines.get(name) is None]
-    return sorted([*heads[:FEW], *[index for index in range(len(names)) if index not in heads]][:FEW])
+    front = [names.index(name) for name in report.front]
+    return sorted(list(dict.fromkeys([*heads, *front, *range(len(names))]))[:FEW])
 
 
 def _curve(curve: Curve) -> dict[str, Any]:

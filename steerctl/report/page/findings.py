@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from steerctl.evaluation.ends import Direction, chosen_step, last_value, value_at
-from steerctl.evaluation.seeds import BySeed, OverSeeds, over_seeds
+from steerctl.evaluation.seeds import ALPHA, BySeed, OverSeeds, over_seeds
 from steerctl.metrics.catalogue import metrics as catalogue
 from steerctl.report.page.curves import title_of
 from steerctl.report.page.methods import Method, Run
@@ -20,6 +20,7 @@ ENTROPY, ENTROPY_AFTER, KEPT = "policy/entropy/mean", "policy/entropy_after/mean
 ACCURACIES = ("validation/accuracy/mean", "accuracy/mean", "reward/mean")
 """What a report is about if nobody says: the first of these that is measured."""
 NONE_SEEN = "no detectable difference"
+NONE_AFTER = f"{NONE_SEEN} once corrected"
 LAST_STEPS = 5
 
 
@@ -104,13 +105,16 @@ def usable(methods: Sequence[Method]) -> dict[str, tuple[Run, ...]]:
 
 
 def verdict(found: OverSeeds) -> str:
-    """In words: `higher`, `lower`, `no detectable difference`; empty for a baseline."""
+    """In words: `higher`, `lower`, `no detectable difference`; empty for a baseline.
+
+    Where the difference would have been detected alone, and not among so many, the words say so.
+    """
     if found.baseline is None or found.difference is None:
         return "" if found.baseline is None else "no pairs of equal seeds"
     if found.detected is None:
-        return "too few pairs to tell"
+        return "too few pairs to tell" if found.pairs < 2 else "the same difference in every pair"
     if not found.detected:
-        return NONE_SEEN
+        return NONE_SEEN if found.p_value is None or found.p_value > ALPHA else NONE_AFTER
     return "higher" if found.difference.value > 0 else "lower"
 
 

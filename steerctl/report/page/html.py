@@ -206,7 +206,7 @@ def _side(report: Report) -> str:
         f"<span>{safe(each.name)}</span></button></li>"
         for index, each in enumerate(report.methods.methods)
     )
-    few = f'<button type="button" data-choice="few">first {FEW}</button>' if len(report.methods.methods) > FEW else ""
+    few = '<button type="button" data-choice="few">a few</button>' if len(report.methods.methods) > FEW else ""
     single = (
         '<label class="tick"><input type="checkbox" id="single-runs"> every run instead of bands</label>'
         if any(len(method.runs) > 1 for method in report.methods.methods)

@@ -6,9 +6,10 @@ import math
 from collections.abc import Sequence
 from html import escape
 
+from steerctl.evaluation.ends import value_at
 from steerctl.evaluation.seeds import OverSeeds
 from steerctl.report.compare import QUANTITIES, Quantity, RunSummary, summarise
-from steerctl.report.page.findings import NONE_SEEN, PHASES, Number, usable, verdict
+from steerctl.report.page.findings import NONE_AFTER, NONE_SEEN, PHASES, Number, usable, verdict
 from steerctl.report.page.report import Report
 from steerctl.report.page.text import (
     DASH,
@@ -30,7 +31,8 @@ COMPARED = (
     "A difference is the mean over the seeds that both methods have, seed by seed: equal seeds ask equal problems",
     "p is that of the paired t test, after Holm's correction over all methods of the same table",
     f"{NONE_SEEN}: p above 0.05, which does not say that there is none",
-    "Detectable: so large a true difference would have been found with a chance of 80%, before the correction",
+    f"{NONE_AFTER}: the interval, which is that of one comparison, leaves out 0; p among so many comparisons does not",
+    "Detectable alone: a true difference found with a chance of 80% if nothing else were compared; among many, larger",
     "g is Hedges' effect size of the pairs: mean difference over its standard deviation, corrected for few pairs",
 )
 FOREST = 144.0
@@ -46,7 +48,7 @@ def lead(report: Report) -> str:
         said = f"One run, seed {seeds[0]}, {safe(runs[0].state)} after step {runs[0].steps}. One seed has no interval."
     parts = [f"<p>{said}</p>"]
     if any(report.question.baselines.values()) and report.main is not None:
-        parts.append(f"<p>{_summary(report, report.main)}</p>")
+        parts.append(f"<p>{_summary(report, report.main)}</p>{_worse_than_before(report, report.main)}")
     if report.methods.notes:
         notes = "".join(f"<li>{safe(note)}</li>" for note in report.methods.notes)
         parts.append(f'<ul class="notes warn">{notes}</ul>')
@@ -59,12 +61,29 @@ def _summary(report: Report, number: Number) -> str:
     for name, each in number.found.items():
         if each.baseline is not None:
             found.setdefault(verdict(each), []).append(name)
-    order = ["higher", "lower", NONE_SEEN]
+    order = ["higher", "lower", NONE_AFTER, NONE_SEEN]
     keys = sorted(found, key=lambda key: order.index(key) if key in order else len(order))
     words = [f"<strong>{escape(key)}</strong>: {', '.join(safe(name) for name in found[key])}" for key in keys]
     heads = list(dict.fromkeys(each for each in report.question.baselines.values() if each))
     against = f" against {' or '.join(safe(head) for head in heads)}" if heads else ""
     return f"{safe(number.title)}{against}. {'; '.join(words)}."
+
+
+def _worse_than_before(report: Report, number: Number) -> str:
+    """Methods that end below what was measured before the first step: what they keep of entropy is no merit."""
+    sign = -1 if report.question.direction == "minimize" else 1
+    before = {}
+    for name, runs in usable(report.methods.methods).items():
+        values = [value for run in runs if (value := value_at(run.lines, number.key, 0)) is not None]
+        if values and name in number.found:
+            before[name] = math.fsum(values) / len(values)
+    worse = [name for name in before if sign * (number.found[name].mean.value - before[name]) < 0]
+    if not worse:
+        return ""
+    least, most = (f"{fixed(end, decimals(before.values()))}" for end in (min(before.values()), max(before.values())))
+    start = least if least == most else f"{least} to {most}"
+    names = ", ".join(safe(name) for name in worse)
+    return f"<p>Before training it was {start}. <strong>Worse at the end than before</strong>: {names}.</p>"
 
 
 def number_table(report: Report, number: Number) -> str:
@@ -75,7 +94,8 @@ def number_table(report: Report, number: Number) -> str:
     ends = [end for each in differences for end in (each.value, each.low, each.high) if end is not None]
     reach = max((abs(end) for end in ends), default=1.0) or 1.0
     heads = ["method", "mean [95%]", "seeds"]
-    heads += ["difference to baseline [95%]", "", "p, Holm", "effect g", "detectable", "finding"] if compared else []
+    if compared:
+        heads += ["difference to baseline [95%]", "", "p, Holm", "effect g", "detectable alone", "finding"]
     rows = []
     for name, each in number.found.items():
         cells = [_with_range(fixed(each.mean.value, mean_places), bounds(each.mean, mean_places)), str(each.mean.units)]

@@ -4,7 +4,10 @@ import json
 
 from steerctl.report.page.curves import values_of
 from steerctl.report.page.data import json_text, page_data
+from steerctl.report.page.methods import group
+from steerctl.report.page.report import Asked, make_report
 from steerctl.report.page.token_pages import TokenPage
+from tests.report.page.runs import spec_of, write_run
 
 
 def test_curves_points_and_names(report):
@@ -20,6 +23,17 @@ def test_curves_points_and_names(report):
     assert point["method"] == 1
     assert len(point["seeds"]) == 4
     assert point["xLow"] < point["x"] < point["xHigh"]
+
+
+def test_what_nothing_beats_is_among_the_few_drawn_at_first(tmp_path):
+    names = ["grpo", *(f"m{index}" for index in range(9)), "best"]
+    records = []
+    for name in names:
+        kind = "wide" if name == "best" else "grpo"  # as accurate, and keeps more entropy
+        records.append(write_run(tmp_path, kind, 1, name=f"{name}-seed1", spec=spec_of(kind, 1) | {"name": name}))
+    found = make_report(group(records), Asked(baseline="grpo"))
+    assert found.front == ("best",)
+    assert page_data(found, [])["shown"] == [0, 1, 2, 3, 4, 5, 10]
 
 
 def test_nothing_in_it_can_end_its_element():

@@ -71,6 +71,18 @@ def test_words():
     assert verdict(few["c"]) == "no pairs of equal seeds"
     clear = {"a": dict.fromkeys(range(5), 1.0), "b": {seed: 0.001 * seed for seed in range(5)}}
     assert verdict(over_seeds(clear, {"b": "a"})["b"]) == "lower"
+    shifted = {"a": {1: 0.5, 2: 0.25}, "b": {1: 1.5, 2: 1.25}}
+    assert verdict(over_seeds(shifted, {"b": "a"})["b"]) == "the same difference in every pair"
+
+
+def test_a_difference_that_holds_alone_and_not_among_many_is_said_to_be_one():
+    base = dict.fromkeys(range(5), 0.0)
+    near = dict(enumerate([0.1, 0.2, 0.1, 0.2, 0.05]))
+    noise = {f"n{k}": dict(enumerate([0.1, -0.1, 0.05, -0.02, 0.01 * k])) for k in range(20)}
+    alone = over_seeds({"a": base, "b": near}, {"b": "a"})["b"]
+    among = over_seeds({"a": base, "b": near, **noise}, {"b": "a", **dict.fromkeys(noise, "a")})["b"]
+    assert among.difference.low > 0
+    assert (verdict(alone), verdict(among)) == ("higher", "no detectable difference once corrected")
 
 
 def test_the_front_is_what_nothing_beats_in_both():

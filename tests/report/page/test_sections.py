@@ -1,5 +1,6 @@
 """The parts of the page that are words and tables."""
 
+import json
 import re
 
 from steerctl.report.page.methods import group
@@ -18,8 +19,8 @@ def cells(html):
 def test_a_row_per_method_with_its_finding(report):
     head, grpo, steer, wide = cells(number_table(report, report.kept))
     assert head == [
-        "method", "mean [95%]", "seeds", "difference to baseline [95%]", "", "p, Holm", "effect g", "detectable",
-        "finding",
+        "method", "mean [95%]", "seeds", "difference to baseline [95%]", "", "p, Holm", "effect g",
+        "detectable alone", "finding",
     ]  # fmt: skip
     assert grpo[3] == "baseline"
     found = report.kept.found["steer"]
@@ -33,6 +34,18 @@ def test_the_words_at_the_top(report):
     assert "3 methods, 12 runs, 4 seeds" in text
     assert "no detectable difference" in text
     assert "against grpo" in text
+
+
+def test_who_ends_worse_than_before_training(tmp_path):
+    records = [write_run(tmp_path, method, seed) for method in ("grpo", "steer") for seed in (1, 2)]
+    asked = Asked(metric="validation/accuracy/mean")
+    assert "Worse at the end" not in lead(make_report(group(records), asked))
+    for record in records[2:]:
+        lines = [json.loads(line) for line in (record.path / "metrics.jsonl").read_text().splitlines()]
+        lines[-1]["validation/accuracy/mean"] = 0.01
+        (record.path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    said = lead(make_report(group(records), asked))
+    assert "Before training it was 0.200. <strong>Worse at the end than before</strong>: steer." in said
 
 
 def test_cost_and_runs(report):
