@@ -1,4 +1,4 @@
-"""docs/plugins.md, executed as it stands; and what is refused."""
+"""docs/plugins.md and docs/own.md, executed as they stand; and what is refused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from steerctl.extensions import extensions, room_folders, sources
 from steerctl.plugins import Plugin, registry
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs" / "plugins.md"
 BLOCK = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -97,11 +96,10 @@ def matches(expected: str, printed: str) -> bool:
     return re.fullmatch(pattern, squeezed(printed), re.DOTALL) is not None
 
 
-@pytest.mark.engine
-@pytest.mark.timeout(600)
-def test_the_walk_through_holds(tmp_path: Path) -> None:
-    shell, ran = Shell(tmp_path), []
-    for language, name, text in BLOCK.findall(PAGE.read_text(encoding="utf-8")):
+def follow(page: str, shell: Shell) -> list[str]:
+    """Write the page's files, run its commands, compare what they print; the commands."""
+    ran = []
+    for language, name, text in BLOCK.findall((ROOT / "docs" / page).read_text(encoding="utf-8")):
         if name:
             shell.write(name, text)
         elif language == "console":
@@ -110,7 +108,23 @@ def test_the_walk_through_holds(tmp_path: Path) -> None:
                 printed = shell.run(command)
                 assert matches(expected, printed), f"$ {command}\n{printed}"
                 ran.append(command)
-    assert len(ran) == 8
+    return ran
+
+
+@pytest.mark.engine
+@pytest.mark.timeout(300)
+def test_own_model_problems_and_reward(tmp_path: Path) -> None:
+    assert len(follow("own.md", Shell(tmp_path))) == 3
+    line = json.loads((tmp_path / "runs/mine/metrics.jsonl").read_text().splitlines()[0])
+    assert 0 < line["reward/max"] <= 1
+    plugins = json.loads((tmp_path / "runs/mine/environment.json").read_text())["plugins"]
+    assert plugins["reward.last_number"]["origin"] == "plugins/reward/last_number.py"
+
+
+@pytest.mark.engine
+@pytest.mark.timeout(600)
+def test_the_walk_through_holds(tmp_path: Path) -> None:
+    assert len(follow("plugins.md", Shell(tmp_path))) == 8
     for run, origin in {
         "rare": "plugins/intervention/rare_gain.py",
         "rare-again": "entry point rare_gain of rare-gain 1.0",

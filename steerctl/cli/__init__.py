@@ -13,15 +13,18 @@ import pkgutil
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
+from typer.core import TyperGroup
 
 from steerctl import __version__
 from steerctl.errors import SteerctlError
 
 ORDER = ("train", "sweep", "rollout", "eval", "analyze", "report", "runs", "check", "doctor", "interventions", "schema")
 INTERRUPTED = 130
+UsageError = cast("type[Exception]", typer.BadParameter.__mro__[1])
+"""What typer raises for a command line that it cannot read; typer does not name it in public."""
 
 HELP = """\
 Train a policy by reinforcement learning with verifiable rewards, and see what happens to its entropy.
@@ -35,6 +38,17 @@ An experiment is one YAML file; any of its values can be changed on the command 
 
 Exit codes: 0 done, 1 an engine or the disk failed, 2 something you can mend, 130 interrupted.
 """
+
+
+class _InOrder(TyperGroup):
+    """Commands as in `ORDER`; typer lists those that have commands of their own last."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401 (typer has a click of its own)
+        return sorted(super().list_commands(ctx), key=_place)
+
+
+def _place(name: str) -> tuple[int, str]:
+    return (ORDER.index(name) if name in ORDER else len(ORDER), name)
 
 
 def _version(wanted: bool) -> None:
@@ -59,6 +73,7 @@ def _help(command: Callable[..., object]) -> str:
 def build() -> typer.Typer:
     """The application with every command found in this folder."""
     app = typer.Typer(
+        cls=_InOrder,
         help=HELP,
         no_args_is_help=True,
         add_completion=False,
@@ -68,7 +83,7 @@ def build() -> typer.Typer:
     )
     app.callback(help=HELP)(_root)
     found = {info.name for info in pkgutil.iter_modules(__path__) if not info.name.startswith("_")}
-    for name in sorted(found, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name)):
+    for name in sorted(found, key=_place):
         module = importlib.import_module(f"{__name__}.{name}")
         group = getattr(module, "app", None)
         if isinstance(group, typer.Typer):
@@ -94,12 +109,12 @@ def main() -> None:
 def _answer() -> int:
     """Do what the command line says; the exit code."""
     try:
-        build()(prog_name="steerctl")
+        code = build()(prog_name="steerctl", standalone_mode=False)
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-    except SteerctlError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
+    except (SteerctlError, UsageError) as error:
+        print(error if isinstance(error, SteerctlError) else _usage(error), file=sys.stderr)
+        return getattr(error, "exit_code", 2)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -114,4 +129,11 @@ def _answer() -> int:
             file=sys.stderr,
         )
         return 1
-    return 0
+    return code if isinstance(code, int) else 0
+
+
+def _usage(error: Any) -> str:  # noqa: ANN401 (typer has a click of its own)
+    """One line, and where to look; the help itself where a command was named and nothing else."""
+    text = error.format_message().replace("Value error, ", "")
+    path = error.ctx.command_path if error.ctx else "steerctl"
+    return text if "\n" in text else f"{text}{'' if text[-1] in '.?)' else '.'} See {path} --help."

@@ -270,7 +270,7 @@ def step_line(step: int, pace: Pace, metrics: Mapping[str, float]) -> str:
         ("reward", "reward/mean", "{:.3f}"),
         ("entropy", "policy/entropy/mean", "{:.3f}"),
         ("after", "policy/entropy_after/mean", "{:.3f}"),
-        ("dH", "entropy_change/exact/mean", "{:+.1e}"),
+        ("dH/eta", "entropy_change/exact/mean", "{:+.1e}"),
         ("clip+", "clip/high/fraction", "{:.2%}"),
         ("clip-", "clip/low/fraction", "{:.2%}"),
         ("validation", "validation/accuracy/mean", "{:.3f}"),

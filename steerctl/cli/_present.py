@@ -74,7 +74,14 @@ def _float(dumper: yaml.SafeDumper, value: float) -> yaml.ScalarNode:
     return dumper.represent_scalar("tag:yaml.org,2002:float", text)
 
 
+def _list(dumper: yaml.SafeDumper, items: list[object]) -> yaml.SequenceNode:
+    """Numbers and texts on one line, `[1, 99]`; mappings below each other."""
+    flat = not any(isinstance(item, (dict, list)) for item in items)
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=flat)
+
+
 _Dumper.add_representer(float, _float)
+_Dumper.add_representer(list, _list)
 
 
 def verdict(findings: list[Finding]) -> str:

@@ -10,9 +10,7 @@ import typer
 def check(
     experiments: Annotated[
         list[str],
-        typer.Argument(
-            metavar="EXP.yaml... [KEY=VALUE...]", help="Experiment files, and overrides such as optim.lr=2e-6."
-        ),
+        typer.Argument(metavar="EXP.yaml|KEY=VALUE", help="Experiment files, and overrides such as optim.lr=2e-6."),
     ],
     json: Annotated[bool, typer.Option("--json", help="One JSON object per file, for scripts.")] = False,
     brief: Annotated[bool, typer.Option("--brief", help="Only errors and warnings, and one line per file.")] = False,

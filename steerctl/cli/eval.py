@@ -27,7 +27,7 @@ class _RunsByDefault(TyperGroup):
 
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[KEY=VALUE...]", help="Of the experiment, such as rollout.generator.kind=vllm."),
+    typer.Argument(metavar="KEY=VALUE", help="Of the experiment, such as rollout.generator.kind=vllm."),
 ]
 Model = Annotated[
     str | None, typer.Option(metavar="PATH_OR_RUN", help="tiny, a model folder, a Hugging Face id, or a run.")

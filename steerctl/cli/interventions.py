@@ -8,7 +8,7 @@ import typer
 
 
 def interventions(
-    kind: Annotated[str | None, typer.Argument(metavar="[KIND]", help="One method, in full.")] = None,
+    kind: Annotated[str | None, typer.Argument(metavar="KIND", help="One method, in full.")] = None,
     room: Annotated[
         Literal["intervention", "loss", "advantage"], typer.Option("--room", help="What to list.")
     ] = "intervention",

@@ -11,7 +11,7 @@ import typer
 def rollout(
     experiment: Annotated[str, typer.Argument(metavar="EXP.yaml", help="The experiment: policy, data, sampling.")],
     overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE...]", help="Changes to it, such as rollout.group_size=4.")
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Changes to it, such as rollout.group_size=4.")
     ] = None,
     *,
     model: Annotated[

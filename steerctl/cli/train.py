@@ -11,7 +11,7 @@ import typer
 def train(
     experiment: Annotated[str | None, typer.Argument(metavar="EXP.yaml", help="The experiment.")] = None,
     overrides: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE...]", help="Changes to it, such as optim.lr=2e-6.")
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Changes to it, such as optim.lr=2e-6.")
     ] = None,
     *,
     resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with this run folder.")] = None,

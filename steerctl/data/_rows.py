@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,7 @@ def load_hub(path: str, split: str, configuration: str | None = None) -> Any:  #
             f"{path}: reading from the Hugging Face hub needs an extra: pip install 'steerctl[hub]', "
             "or download a .parquet file and name that"
         ) from None
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries are told in one line, if they fail
     try:
         return datasets.load_dataset(path, *([] if configuration is None else [configuration]), split=split)
     except Exception as error:  # the library raises whatever its file systems raise

@@ -56,7 +56,10 @@ class Verl(Dataset):
             rows = _without_defects(rows, dropped)
         if not rows:
             reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(dropped.items()))
-            raise DataError(f"{self.path}: none of {found} rows is usable ({reasons or 'it has none'})")
+            raise DataError(
+                f"{self.path}: none of {found} rows is usable ({reasons or 'it has none'}); a row is prompt (a list of"
+                " {role, content}), reward_model.ground_truth and data_source, all texts"
+            )
         return ProblemSet(_problems(rows, self.limit), dict(dropped))
 
     def missing_files(self) -> tuple[str, ...]:

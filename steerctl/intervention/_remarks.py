@@ -120,7 +120,7 @@ class OnlyWith:
 def meaning(field: FieldInfo) -> str:
     """The docstring below a field, in one line, and with what other settings it is read at all."""
     read = [f"Read with {mark.words}." for mark in _marks(field)]
-    return " ".join([*(field.description or "").split(), *read])
+    return " ".join([*(field.description or "").split(), *read]).replace("None:", "null:")  # as it is written in YAML
 
 
 def with_meanings(schema: dict[str, Any], model: type[BaseModel]) -> None:

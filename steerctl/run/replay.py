@@ -117,9 +117,10 @@ def _check_shape(saved: SavedRollouts, spec: ExperimentSpec) -> None:
         raise DataError(f"{path}: its groups have {saved.group_size} responses; set rollout.group_size to that")
     steps = saved.groups // rollout.problems_per_step
     if steps < spec.steps:
+        mend = f"set steps={steps}" if steps else f"set rollout.problems_per_step={saved.groups} steps=1"
         raise DataError(
             f"{path}: its {saved.groups} groups are enough for {steps} steps of {rollout.problems_per_step} problems,"
-            f" not for {spec.steps}; set steps={steps}" + (" or sample more" if steps else "")
+            f" not for {spec.steps}; {mend} or sample more"
         )
     temperature = saved.sampled["rollout"]["temperature"] if saved.sampled is not None else rollout.temperature
     branched = rollout.branching or (saved.sampled is not None and saved.sampled["rollout"].get("branching"))

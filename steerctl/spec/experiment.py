@@ -83,6 +83,7 @@ class RolloutSpec(Strict):
     """How responses are sampled."""
 
     generator: GeneratorSpec = EmbeddedGenerator()
+    """What samples: embedded for small models, vllm for all others; docs/generation.md."""
     problems_per_step: Count = 64
     """Problems asked in one step."""
     group_size: Count = 8
@@ -90,8 +91,9 @@ class RolloutSpec(Strict):
     temperature: Annotated[float, Field(ge=1e-3, allow_inf_nan=False)] = 1.0
     """Sampling temperature; log-probabilities and entropies are those of the policy at this temperature."""
     top_p: Fraction = 1.0
+    """Tokens are drawn from the likeliest ones that hold this share of the probability; 1: off."""
     top_k: NonNegativeInt = 0
-    """0: off."""
+    """Tokens are drawn from so many likeliest ones; 0: off."""
     max_tokens: Tokens = 48
     """New tokens at most; a longer response is cut."""
     dynamic_sampling: DynamicSampling | None = None
@@ -126,6 +128,7 @@ class RewardSpec(Strict):
     """How a verdict becomes a reward."""
 
     verifier: Annotated[VerifierSpec, AnyOf("steerctl.reward")]
+    """What judges a response."""
     correct: Finite = 1.0
     """Reward of a verdict of 1."""
     incorrect: Finite = 0.0
@@ -138,7 +141,9 @@ class AlgorithmSpec(Strict):
     """Credit, surrogate, interventions."""
 
     advantage: Annotated[Advantage, AnyOf("steerctl.advantage")] = Grpo()
+    """How a group's rewards become advantages."""
     loss: Annotated[Surrogate, AnyOf("steerctl.loss")] = PpoClip()
+    """The surrogate of a token and its clip bounds."""
     reduction: Reduction = "token_mean"
     """How token losses become one number; see steerctl/loss/reduction.py."""
     constant_norm_length: Tokens | None = None
@@ -153,8 +158,11 @@ class OptimSpec(Strict):
     lr: Positive = 1e-6
     """Learning rate after warm-up."""
     betas: tuple[Decay, Decay] = Field(default=(0.9, 0.999), strict=False)
+    """AdamW's β₁ and β₂."""
     eps: Positive = 1e-8
+    """AdamW's ε."""
     weight_decay: NonNegative = 0.01
+    """Decoupled, as in AdamW."""
     max_grad_norm: PositiveFloat = 1.0
     """Gradients are scaled down to this norm; infinity: they are not."""
     warmup_updates: NonNegativeInt = 0
@@ -171,7 +179,9 @@ class EngineSpec(Strict):
     threads_per_rank: Ranks = 1
     """CPU threads of each process; more than the cores there are is slower than fewer."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto: CUDA where there is a GPU."""
     zero_stage: Literal[0, 1, 2, 3] = 3
+    """What ranks share out: 1 optimiser state, 2 gradients too, 3 weights too; 0 nothing."""
     offload_optimizer: bool = False
     """Keep optimiser state in CPU memory (GPU training, stages 1 to 3)."""
     offload_parameters: bool = False
@@ -197,8 +207,11 @@ class LogSpec(Strict):
     """What is shown and sent elsewhere; metrics.jsonl is always written."""
 
     wandb: Literal["off", "offline", "online"] = "off"
+    """Weights & Biases: online after `wandb login`; offline writes files into the run folder for `wandb sync`."""
     wandb_project: str = "steerctl"
+    """Project of the run at wandb."""
     wandb_entity: str | None = None
+    """User or team at wandb; None: the account's default."""
     rollouts_every: NonNegativeInt = 1
     """Steps between saved rollouts (parquet, with per-token arrays); 0: none."""
     entropy_after_every: NonNegativeInt = 1

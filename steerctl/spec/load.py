@@ -166,7 +166,9 @@ def read_text(path: Path, asked_by: str = "") -> str:
 
 
 def _similar(path: Path) -> str:
-    """`; did you mean ...?` if the folder holds a file of nearly that name."""
+    """`; did you mean ...?` if the folder holds a file of nearly that name; or that this is an override."""
+    if "=" in path.name:
+        return "; name an experiment file before the overrides"
     try:
         names = [entry.name for entry in path.parent.iterdir()]
     except (OSError, ValueError):

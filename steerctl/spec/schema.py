@@ -41,7 +41,8 @@ def experiment_schema() -> Schema:
 
 def schema_text() -> str:
     """The schema as it is written to a file."""
-    return json.dumps(experiment_schema(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(experiment_schema(), indent=2, ensure_ascii=False, allow_nan=False)
+    return text.replace("None:", "null:") + "\n"  # as it is written in YAML
 
 
 def _complete(node: Any) -> Any:  # noqa: ANN401 (any JSON value)

@@ -145,7 +145,8 @@ class RunRecord:
         try:
             return (self.path / name).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise RunFolderError(f"{self.path / name}: cannot read: {error}") from error
+            reason = getattr(error, "strerror", None) or str(error)
+            raise RunFolderError(f"{self.path / name}: cannot read: {reason.lower()}") from error
 
     def _json(self, name: str) -> dict[str, Any]:
         try:

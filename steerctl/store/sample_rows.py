@@ -115,7 +115,8 @@ def _read_json(path: Path, wanted: Sequence[str]) -> Iterator[Any]:
                 schema = schema or pa.schema([(name, KINDS[name]) for name in wanted if name in rows[0]])
                 yield pa.Table.from_pylist(rows, schema=schema)
     except (OSError, ValueError, TypeError, AttributeError, RecursionError, pa.ArrowException) as error:
-        raise DataError(f"{path}: cannot be read as rollouts in JSON lines: {_first_line(error)}") from error
+        text = f"cannot be read as rollouts in JSON lines, as `steerctl rollout` writes them: {_first_line(error)}"
+        raise DataError(f"{path}: {text}") from error
 
 
 def _plain(column: Any) -> list[Any]:  # noqa: ANN401 (pyarrow has no types)

@@ -101,10 +101,10 @@ def test_refusals_name_the_line(text: str, line: int, said: str) -> None:
 def test_aliases_cannot_blow_up() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(SpecError, match="more than 100000 values"):
         parse("\n".join(lines), "f.yaml")
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_deep_nesting_is_refused_before_the_stack_ends() -> None:
