@@ -17,9 +17,11 @@ from experiments.tables.published import Published
 from experiments.tables.reading import Done, at_step_of, by_length, read_cells
 from experiments.tables.writing import csv_rows, markdown, sentence, table_of
 from steerctl.spec.checks import check_spec
+from steerctl.spec.load import load_spec
 from steerctl.sweep.command import check_sweep, plan_sweep
 from steerctl.sweep.fairness import clip_bounds
 
+STEPS = load_spec(tables.ROOT / "experiments/study/base.yaml").spec.steps
 PAPER = sorted({plan.parts["paper"].sweep for plan in PLANS.values()})
 
 
@@ -107,7 +109,7 @@ def test_validation_is_held_out_by_question():
         split.held_out(texts, 20)
 
 
-def plant(folder, variant, seed, accuracy, entropy, *, state="finished", steps=140):
+def plant(folder, variant, seed, accuracy, entropy, *, state="finished", steps=STEPS):
     run = folder / "study" / "runs" / f"{variant}-seed{seed}"
     run.mkdir(parents=True)
     (run / "spec.json").write_text("{}")
@@ -125,7 +127,7 @@ def planted(tmp_path, monkeypatch):
         plant(tmp_path, "opo", seed, 0.30 + seed / 100, 0.08 + seed / 1e6)
         plant(tmp_path, "steer_paper_v4", seed, 0.40 + seed / 100 + seed / 1000, 0.05)
     plant(tmp_path, "clip_cov", 1, 0.9, 0.9, state="running")
-    plant(tmp_path, "kl_cov", 1, 0.9, 0.9, steps=100)
+    plant(tmp_path, "kl_cov", 1, 0.9, 0.9, steps=STEPS - 1)
     monkeypatch.setattr(tables, "overrides_of", lambda part: [f"output={tmp_path}"])
     part = PLANS["table3"].parts["tiny"]
     agenda = plan_sweep(str(tables.ROOT / part.sweep), [f"output={tmp_path}"], part.variants)
@@ -164,7 +166,7 @@ def test_files_of_a_table_and_of_both_figures(planted, tmp_path):
     assert all(len(re.findall(r"(?<!\\)&", line)) == 13 for line in tex.splitlines() if line.endswith(r" \\"))
     with (tmp_path / "out" / "fig12_steps.csv").open() as file:
         steps = [row for row in csv.DictReader(file) if row["method"] == "STEER"]
-    assert [(row["step"], row["seeds"]) for row in steps] == [("0", "3"), ("140", "3")]
+    assert [(row["step"], row["seeds"]) for row in steps] == [("0", "3"), (str(STEPS), "3")]
 
 
 def test_accuracy_by_length_of_the_problem_and_at_a_chosen_step():
