@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from steerctl.errors import RunFolderError, UserError
+from steerctl.report.page.contrasts import Contrast
 from steerctl.report.page.methods import Methods, group
 from steerctl.report.page.report import Asked
 from steerctl.store.record import RunRecord, find_runs, is_run_folder, resolve
@@ -153,4 +154,9 @@ def _asked(first: _Sweep, sweeps: Sequence[_Sweep]) -> Asked:
         last_steps=spec.last_steps,
         choose_by=spec.choose_by,
         alone=spec.search is not None,
+        contrasts=tuple(
+            Contrast(each.says, each.variant, each.baseline, each.metric or sweep.spec.metric)
+            for sweep in sweeps
+            for each in sweep.spec.contrasts
+        ),
     )

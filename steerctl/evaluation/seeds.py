@@ -27,7 +27,7 @@ class OverSeeds:
     baseline    what it is compared with, None for a baseline
     difference  to the baseline, mean over the seeds that both have; None without such a seed
     p_value     of the paired t test, two-sided: below 0.05 where the interval of the difference leaves out 0
-    p_adjusted  Holm's, over all methods compared in this number
+    p_adjusted  Holm's, over all comparisons of the family: all methods in one number, or the planned contrasts
     p_flip      of the sign-flip test of the same pairs, which assumes no distribution; not adjusted. Of n pairs it
                 cannot be below 2⁻ⁿ, and so says little of five
     effect      Hedges' g of the pairs: mean difference / standard deviation of the differences · (1 − 3/(4(n−1) − 1))
@@ -49,7 +49,7 @@ class OverSeeds:
 
     @property
     def detected(self) -> bool | None:
-        """Whether there is a difference at 5%, all methods taken together; None where nothing can be said."""
+        """Whether there is a difference at 5%, the family taken together; None where nothing can be said."""
         return None if self.p_adjusted is None else self.p_adjusted <= ALPHA
 
 
@@ -73,9 +73,13 @@ def over_seeds(values: Mapping[str, BySeed], baselines: Mapping[str, str | None]
     for name, own in values.items():
         if own:
             baseline = baselines.get(name)
-            found[name] = _compared(own, baseline, values.get(baseline, {}) if baseline else {})
-    tested = {name: each.p_value for name, each in found.items() if each.p_value is not None}
-    adjusted = holm(tested)
+            found[name] = compared(own, baseline, values.get(baseline, {}) if baseline else {})
+    return one_family(found)
+
+
+def one_family(found: Mapping[str, OverSeeds]) -> dict[str, OverSeeds]:
+    """The same comparisons with p corrected over all of them (Holm)."""
+    adjusted = holm({name: each.p_value for name, each in found.items() if each.p_value is not None})
     return {name: replace(each, p_adjusted=adjusted.get(name)) for name, each in found.items()}
 
 
@@ -92,7 +96,12 @@ def bands(values_ST: ArrayLike) -> Bands:
     return Bands(mean, mean - half, mean + half, count)
 
 
-def _compared(own: BySeed, baseline: str | None, other: BySeed) -> OverSeeds:
+def compared(own: BySeed, baseline: str | None, other: BySeed) -> OverSeeds:
+    """One method, and its differences to the values of `baseline` at equal seeds; nothing is corrected.
+
+    Raises:
+        UserError: a value is not a number.
+    """
     mean = mean_interval([own[seed] for seed in sorted(own)])
     differences = [own[seed] - other[seed] for seed in sorted(own.keys() & other.keys())]
     if not differences:

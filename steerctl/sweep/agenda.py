@@ -16,7 +16,7 @@ from steerctl.errors import SpecError
 from steerctl.spec.experiment import ExperimentSpec
 from steerctl.sweep.jobs import Claim, Job, Standing
 from steerctl.sweep.load import LoadedSweep
-from steerctl.sweep.plan import Cell, Variant, cell_of, cells_of, searched, variants_of
+from steerctl.sweep.plan import Cell, Variant, cell_of, cells_of, check_contrasts, searched, variants_of
 from steerctl.sweep.search import suggest
 from steerctl.sweep.study import Board, trial_number
 
@@ -36,12 +36,13 @@ class Agenda:
     only  variants whose cells are run now; empty: all
 
     Raises:
-        SpecError: a variant is wrong, or there is none of a name in `only`.
+        SpecError: a variant is wrong, or there is none of a name in `only` or in a planned contrast.
     """
 
     def __init__(self, sweep: LoadedSweep, only: Sequence[str] = ()) -> None:
         self.sweep = sweep
         self.variants: list[Variant] = variants_of(sweep)
+        check_contrasts(sweep, self.variants)
         self.only = frozenset(_known(only, sweep, self.variants))
 
     @cached_property

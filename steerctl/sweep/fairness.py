@@ -115,6 +115,7 @@ def _known(sweep: LoadedSweep) -> Findings:
         ("choose_by", spec.choose_by),
         *((("search.prune.metric", prune.metric),) if prune is not None else ()),
         *(("metrics", key) for key in spec.metrics),
+        *((f"contrasts.{index}.metric", each.metric) for index, each in enumerate(spec.contrasts) if each.metric),
     ):
         if key not in there:
             near = difflib.get_close_matches(key, there, n=1)

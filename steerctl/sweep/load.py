@@ -126,6 +126,7 @@ def _keys(path: tree.Path) -> list[str]:
         "": spec.SweepSpec,
         "axes": spec.AxisSpec,
         "variants": spec.VariantSpec,
+        "contrasts": spec.ContrastSpec,
         "search": spec.SearchSpec,
         "space": spec.RangeSpec,
         "prune": spec.PruneSpec,

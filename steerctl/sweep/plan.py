@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import itertools
 import json
@@ -129,6 +130,24 @@ def baseline_of(variant: Variant, variants: Sequence[Variant], sweep: LoadedSwee
         names = ", ".join(each.name for each in variants[:8])
         raise SpecError(f"{sweep.origin('baseline')}: baseline: no variant is called {wanted}; there are {names}")
     return None if named.name == variant.name else named
+
+
+def check_contrasts(sweep: LoadedSweep, variants: Sequence[Variant]) -> None:
+    """Raises SpecError for a planned contrast of something that is no variant, or of a variant with itself."""
+    names = [each.name for each in variants]
+    for index, contrast in enumerate(sweep.spec.contrasts):
+        where = f"contrasts.{index}"
+        for key, name in (("variant", contrast.variant), ("baseline", contrast.baseline)):
+            if name is not None and name not in names:
+                near = difflib.get_close_matches(name, names, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names[:8])}"
+                place = sweep.origin("contrasts", index, key)
+                raise SpecError(f"{place}: {where}.{key}: no variant is called {name}; {hint}")
+        own = variants[names.index(contrast.variant)]
+        head = contrast.baseline or getattr(baseline_of(own, variants, sweep), "name", own.name)
+        if head == own.name:
+            place = sweep.origin("contrasts", index)
+            raise SpecError(f"{place}: {where}: {own.name} would be compared with itself; name another baseline")
 
 
 def searched(sweep: LoadedSweep, params: Mapping[str, Any]) -> LoadedSpec:

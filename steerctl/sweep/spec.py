@@ -70,6 +70,19 @@ class AxisSpec(Strict):
         return self
 
 
+class ContrastSpec(Strict):
+    """A comparison that the sweep is for, named before its runs."""
+
+    says: Annotated[str, Field(min_length=1, max_length=200)]
+    """What is asked, in words, as the report shows it."""
+    variant: Name
+    """The variant it is about."""
+    baseline: Name | None = None
+    """The variant it is compared with; None: the one it is compared with anyway."""
+    metric: str | None = None
+    """A key of metrics.jsonl; None: the sweep's."""
+
+
 class RangeSpec(Strict):
     """What a search may choose for one setting: numbers from low to high, or one of several values."""
 
@@ -149,6 +162,8 @@ class SweepSpec(Strict):
     baseline: Name | None = None
     """What variants are compared with: a variant, or a label on one axis (then the other axes are held equal).
     None: the first variant."""
+    contrasts: list[ContrastSpec] = Field(default=[])
+    """Planned contrasts: the report answers these first, and corrects p over them alone."""
     metric: ChoosingMetric = "validation/accuracy/mean"
     """The number the sweep is about, a key of metrics.jsonl."""
     direction: Direction = "maximize"
@@ -173,6 +188,8 @@ class SweepSpec(Strict):
     def _axes_or_search(self) -> SweepSpec:
         if self.axes and self.search is not None:
             raise ValueError("axes and search exclude each other; a search's space may hold choices")
+        if self.contrasts and self.search is not None:
+            raise ValueError("contrasts are between variants, and a search has none")
         if self.stale_seconds < 3 * self.heartbeat_seconds:
             raise ValueError("stale_seconds must be at least three times heartbeat_seconds")
         return self

@@ -1,5 +1,6 @@
 """`steerctl report`: the command as a user types it."""
 
+import csv
 import json
 import subprocess
 import sys
@@ -19,7 +20,15 @@ def sweep(tmp_path_factory):
     for method in ("grpo", "steer", "wide"):
         for seed in (1, 2, 3):
             write_run(folder / "runs", method, seed)
-    spec = SweepSpec(name="clip", base="b.yaml", metric="reward/mean", last_steps=2, metrics=["clip/high/fraction"])
+    contrasts = [
+        {"says": "Does STEER <keep> entropy?", "variant": "steer", "baseline": "grpo", "metric": "policy/entropy/mean"},
+        {"says": "Is it better?", "variant": "steer"},
+        {"says": "Not there yet", "variant": "absent", "baseline": "grpo"},
+    ]
+    spec = SweepSpec(
+        name="clip", base="b.yaml", metric="reward/mean", last_steps=2, metrics=["clip/high/fraction"],
+        contrasts=contrasts,
+    )  # fmt: skip
     said = spec.model_dump(mode="json", exclude={"storage"}) | {"file": "sweep.yaml", "overrides": ["steps=10"]}
     (folder / "sweep.json").write_text(json.dumps(said))
     rows = ["variant,metric,baseline", "wide,reward/mean,", "grpo,reward/mean,wide", "steer,reward/mean,wide"]
@@ -41,6 +50,24 @@ def test_a_sweep_says_what_is_compared(sweep):
     assert "cells are finished" not in text
     assert "against wide" in text
     assert text.index(">wide</span>") < text.index(">grpo</span>") < text.index(">steer</span>")
+
+
+def test_planned_contrasts_stand_first_and_are_a_family_of_their_own(sweep, tmp_path):
+    out = tmp_path / "page.html"
+    assert call(sweep, "--out", out, "--tables", tmp_path).exit_code == 0
+    rows = list(csv.DictReader((tmp_path / "contrasts.csv").open()))
+    assert [(row["asked"], row["metric"], row["method"], row["baseline"], row["pairs"]) for row in rows] == [
+        ("Does STEER <keep> entropy?", "policy/entropy/mean", "steer", "grpo", "3"),
+        ("Is it better?", "reward/mean", "steer", "wide", "3"),
+    ]
+    small, large = sorted(rows, key=lambda row: float(row["p"]))
+    assert float(small["p_holm"]) == pytest.approx(2 * float(small["p"]))
+    assert float(large["p_holm"]) == pytest.approx(max(float(large["p"]), 2 * float(small["p"])))
+    text = out.read_text("utf-8")
+    assert text.index("Planned contrasts") < text.index("Does STEER &lt;keep&gt; entropy?") < text.index("grpo</th>")
+    assert "named before the runs were looked at" in text
+    for name in ("methods.md", "methods.tex"):
+        assert (tmp_path / name).read_text().index("Planned contrasts") < (tmp_path / name).read_text().index("method")
 
 
 def test_before_anything_is_finished_the_sweep_s_file_says_it(tmp_path):

@@ -77,7 +77,7 @@ def test_bounds_of_an_intervention_stand_over_the_loss_s(tmp_path):
 
 
 def test_a_metric_that_does_not_exist(tmp_path):
-    texts = found(tmp_path, VARIANTS, metrics=["policy/entropie/mean"])
-    assert texts == [
-        ("error", "metrics", "policy/entropie/mean is no metric; did you mean policy/entropy/mean? (docs/metrics.md)")
-    ]
+    said = "policy/entropie/mean is no metric; did you mean policy/entropy/mean? (docs/metrics.md)"
+    contrast = {"says": "?", "variant": "steer", "metric": "policy/entropie/mean"}
+    texts = found(tmp_path, VARIANTS, metrics=["policy/entropie/mean"], contrasts=[contrast])
+    assert texts == [("error", "metrics", said), ("error", "contrasts.0.metric", said)]

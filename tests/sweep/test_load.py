@@ -49,6 +49,18 @@ def test_a_sweep_is_told_from_an_experiment(tmp_path):
         ({"search": {"trials": 2, "space": {"optim.lr": {"low": 1, "high": 2}}}}, "exclude each other"),
         ({"axes": None, "search": {"trials": 2, "space": {"optim.lr": {"low": 2, "high": 1}}}}, "low not above high"),
         ({"axes": None, "search": {"trials": 2, "space": {"optim.lr": {"lwo": 2}}}}, "did you mean low?"),
+        (
+            {"contrasts": [{"says": "?", "varient": "steer"}]},
+            "contrasts.0.varient: not a known key; did you mean variant?",
+        ),
+        (
+            {
+                "axes": None,
+                "search": {"trials": 2, "space": {"optim.lr": {"low": 1, "high": 2}}},
+                "contrasts": [{"says": "?", "variant": "steer"}],
+            },
+            "a search has none",
+        ),
         ({"heartbeat_seconds": 60.0}, "at least three times"),
         ({"name": "a b"}, "name: should be letters, digits"),
         ({"seeds": 3}, "seeds: should be a list, as in [1, 2]"),

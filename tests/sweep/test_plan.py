@@ -7,6 +7,7 @@ import yaml
 
 from steerctl.errors import SpecError
 from steerctl.spec.load import load_spec
+from steerctl.sweep.agenda import Agenda
 from steerctl.sweep.load import load_sweep
 from steerctl.sweep.place import SweepFolder
 from steerctl.sweep.plan import as_override, baseline_of, cells_of, variants_of
@@ -73,6 +74,24 @@ def test_a_file_stands_for_the_base_and_keeps_the_lines_of_its_faults(tmp_path):
     bad = [{"name": "x", "set": {"optim.lrr": 1}}]
     with pytest.raises(SpecError, match=r"sweep\.yaml:\d+: x: optim\.lrr: not a known key; did you mean lr\?"):
         planned(tmp_path, axes=[{"variants": bad}])
+
+
+@pytest.mark.parametrize(
+    ("contrast", "said"),
+    [
+        ({"variant": "ster"}, r"contrasts\.0\.variant: no variant is called ster; did you mean steer\?"),
+        (
+            {"variant": "steer", "baseline": "x"},
+            r"contrasts\.0\.baseline: no variant is called x; there are grpo, steer",
+        ),
+        ({"variant": "grpo"}, r"contrasts\.0: grpo would be compared with itself; name another baseline"),
+    ],
+)
+def test_planned_contrasts_are_between_variants(tmp_path, contrast, said):
+    good = {"says": "Is it better?", "variant": "steer", "baseline": "grpo"}
+    assert len(Agenda(load_sweep(write_sweep(tmp_path, contrasts=[good]))).variants) == 2
+    with pytest.raises(SpecError, match=rf"sweep\.yaml:\d+: {said}"):
+        Agenda(load_sweep(write_sweep(tmp_path, contrasts=[{"says": "?", **contrast}])))
 
 
 @pytest.mark.parametrize("key", ["seed", "name", "output"])

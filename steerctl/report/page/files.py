@@ -6,13 +6,14 @@ import csv
 import io
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from steerctl.evaluation.seeds import OverSeeds
 from steerctl.report.page.findings import PHASES, Number, verdict
 from steerctl.report.page.report import Report
-from steerctl.report.page.text import bounds, fixed, in_unit, number_places, p_text
+from steerctl.report.page.text import bounds, difference_places, fixed, in_unit, number_places, p_text
 from steerctl.store.atomic import storage_errors, write_text
 
 LATEX = {
@@ -20,11 +21,12 @@ LATEX = {
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "−": "$-$", "–": "--", "<": "$<$", ">": "$>$",
 }  # fmt: skip
 """What LaTeX would take for more than a letter."""
+ASKED = ("asked", "of", "number", "pairs", "difference", "95%", "p (Holm)", "g", "finding")
 HEADS = ("method", "seeds", "mean", "95%", "difference", "95%", "p (Holm)", "g", "finding")
 
 
 def write_tables(report: Report, folder: Path) -> list[Path]:
-    """methods.csv, methods.md, methods.tex, runs.csv and cost.csv; the folder is made if it is not there.
+    """methods.csv, .md and .tex, contrasts.csv (if some were planned), runs.csv and cost.csv; makes the folder.
 
     Raises:
         StorageError: the folder or a file cannot be written.
@@ -38,6 +40,8 @@ def write_tables(report: Report, folder: Path) -> list[Path]:
         "runs.csv": csv_text(run_rows(report)),
         "cost.csv": csv_text(cost_rows(report)),
     }
+    if report.planned:
+        texts["contrasts.csv"] = csv_text(contrast_rows(report))
     for name, text in texts.items():
         write_text(folder / name, text)
     return [folder / name for name in texts]
@@ -49,6 +53,13 @@ def method_rows(report: Report) -> list[dict[str, Any]]:
         {"metric": number.key, "at": number.at, "method": name, **_row(each)}
         for number in report.numbers
         for name, each in number.found.items()
+    ]
+
+
+def contrast_rows(report: Report) -> list[dict[str, Any]]:
+    """One row per planned contrast; p_holm is corrected over these rows."""
+    return [
+        {"asked": each.says, "metric": each.key, "method": each.method, **_row(each.found)} for each in report.planned
     ]
 
 
@@ -76,27 +87,44 @@ def cost_rows(report: Report) -> list[dict[str, Any]]:
 
 
 def markdown(report: Report) -> str:
-    """A table per number."""
+    """A table of the planned contrasts, and one per number."""
     parts = []
-    for number in report.numbers:
-        lines = ["| " + " | ".join(HEADS) + " |", "|---|" + "---:|" * (len(HEADS) - 2) + "---|"]
-        lines += ["| " + " | ".join(_pipe(cell) for cell in row) + " |" for row in _cells(number)]
-        parts.append(f"### {_caption(report, number)}\n\n" + "\n".join(lines) + "\n")
+    for each in _tables(report):
+        lines = ["| " + " | ".join(each.heads) + " |", "|---|" + "---:|" * (len(each.heads) - 2) + "---|"]
+        lines += ["| " + " | ".join(_pipe(cell) for cell in row) + " |" for row in each.rows]
+        parts.append(f"### {each.caption}\n\n" + "\n".join(lines) + "\n")
     return "\n".join(parts)
 
 
 def latex(report: Report) -> str:
-    """A `table` with booktabs per number."""
+    """The same with booktabs, a `table` each."""
     parts = ["% needs \\usepackage{booktabs}"]
-    for number in report.numbers:
-        rows = [" & ".join(_tex(cell) for cell in row) + r" \\" for row in _cells(number)]
+    for each in _tables(report):
+        rows = [" & ".join(_tex(cell) for cell in row) + r" \\" for row in each.rows]
         parts += [
-            r"\begin{table}", r"\centering", rf"\caption{{{_tex(_caption(report, number))}}}",
-            r"\begin{tabular}{lr" + "r@{\\ }l" * 2 + "rrl}", r"\toprule",
-            " & ".join(_tex(head) for head in HEADS) + r" \\", r"\midrule", *rows, r"\bottomrule",
+            r"\begin{table}", r"\centering", rf"\caption{{{_tex(each.caption)}}}",
+            rf"\begin{{tabular}}{{{each.columns}}}", r"\toprule",
+            " & ".join(_tex(head) for head in each.heads) + r" \\", r"\midrule", *rows, r"\bottomrule",
             r"\end{tabular}", r"\end{table}", "",
         ]  # fmt: skip
     return "\n".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """As text; `columns` for LaTeX."""
+
+    caption: str
+    heads: Sequence[str]
+    columns: str
+    rows: Sequence[Sequence[str]]
+
+
+def _tables(report: Report) -> list[_Table]:
+    planned = _Table(f"Planned contrasts, {_end(report)}", ASKED, r"lllrr@{\ }lrrl", _contrast_cells(report))
+    columns = "lr" + r"r@{\ }l" * 2 + "rrl"
+    numbers = [_Table(_caption(report, each), HEADS, columns, _cells(each)) for each in report.numbers]
+    return [planned, *numbers] if report.planned else numbers
 
 
 def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -136,9 +164,29 @@ def _cells(number: Number) -> list[list[str]]:
     return rows
 
 
-def _caption(report: Report, number: Number) -> str:
+def _contrast_cells(report: Report) -> list[list[str]]:
+    rows = []
+    for each in report.planned:
+        found, places = each.found, difference_places([each.found])
+        value = found.difference.value if found.difference else None
+        own = [
+            each.says,
+            f"{each.method} against {each.baseline}",
+            f"{each.title}{in_unit(each.unit)}",
+            str(found.pairs),
+        ]
+        own += [fixed(value, places, signed=True), bounds(found.difference, places, signed=True)]
+        rows.append([*own, p_text(found.p_adjusted), fixed(found.effect, 2, signed=True), verdict(found)])
+    return rows
+
+
+def _end(report: Report) -> str:
     steps = report.question.last_steps
-    last = f"mean of the last {steps} steps" if steps > 1 else "at the last step"
+    return f"mean of the last {steps} steps" if steps > 1 else "at the last step"
+
+
+def _caption(report: Report, number: Number) -> str:
+    last = _end(report)
     when = last if number.at == "last" else f"at the step with the best {report.question.choose_by}"
     return f"{number.title}{in_unit(number.unit)}, {when}"
 

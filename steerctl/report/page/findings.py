@@ -89,13 +89,23 @@ def numbers(methods: Sequence[Method], question: Question) -> list[Number]:
         for key in dict.fromkeys(
             [question.metric, *ACCURACIES[:1], KEPT, ENTROPY, *question.more, *_benchmarks(methods)]
         ):
-            values = _values(used, _reader(key, moment, question))
+            values = values_at(used, key, moment, question)
             repeated = any(each.at == moment and each.values == values for each in found)
             if any(values.values()) and not repeated:
                 found.append(
-                    Number(key, _title(key), _unit(key), moment, values, over_seeds(values, question.baselines))
-                )
+                    Number(
+                        key, title_of_number(key), unit_of_number(key), moment, values,
+                        over_seeds(values, question.baselines),
+                    )
+                )  # fmt: skip
     return found
+
+
+def values_at(used: Mapping[str, Sequence[Run]], key: str, at: At, question: Question) -> dict[str, BySeed]:
+    """One number of all methods, at the end of the runs or at the chosen step, by seed."""
+    read = _reader(key, at, question)
+    found = {name: {run.seed: read(run) for run in runs} for name, runs in used.items()}
+    return {name: {seed: v for seed, v in own.items() if v is not None} for name, own in found.items()}
 
 
 def usable(methods: Sequence[Method]) -> dict[str, tuple[Run, ...]]:
@@ -145,11 +155,6 @@ def _cost(runs: Sequence[Run]) -> Cost:
     )
 
 
-def _values(used: Mapping[str, Sequence[Run]], read: Read) -> dict[str, BySeed]:
-    found = {name: {run.seed: read(run) for run in runs} for name, runs in used.items()}
-    return {name: {seed: v for seed, v in own.items() if v is not None} for name, own in found.items()}
-
-
 def _reader(key: str, at: At, question: Question) -> Read:
     direction = question.direction if question.choose_by == question.metric else "maximize"
 
@@ -170,11 +175,13 @@ def _kept(run: Run, value: Callable[[Run, str], float | None]) -> float | None:
     return now / first if first and now is not None else None
 
 
-def _title(key: str) -> str:
+def title_of_number(key: str) -> str:
+    """In words."""
     return "Entropy kept" if key == KEPT else title_of(key)
 
 
-def _unit(key: str) -> str:
+def unit_of_number(key: str) -> str:
+    """Its unit, empty if nobody says."""
     known = catalogue()
     return "share of the first step's entropy" if key == KEPT else known[key].unit if key in known else ""
 

@@ -15,6 +15,7 @@ from steerctl.report.page.findings import Number
 from steerctl.report.page.methods import Method
 from steerctl.report.page.report import Report
 from steerctl.report.page.sections import (
+    contrasts_table,
     cost_table,
     lead,
     number_table,
@@ -86,7 +87,7 @@ def _found(report: Report) -> str:
     parts: list[str] = []
     for number in report.numbers:
         if number is report.main:
-            parts.insert(0, f"<h3>{_headline(report, number)}</h3>{number_table(report, number)}")
+            parts.insert(0, f"{_planned(report)}<h3>{_headline(report, number)}</h3>{number_table(report, number)}")
         else:
             itself = number.at == "chosen" and number.key == report.question.choose_by
             parts.append(
@@ -94,6 +95,13 @@ def _found(report: Report) -> str:
                 f"{number_table(report, number)}</details>"
             )
     return "".join(parts)
+
+
+def _planned(report: Report) -> str:
+    if not report.planned:
+        return ""
+    last = f"mean of the last {count(report.question.last_steps, 'step')}"
+    return f'<h3>Planned contrasts, <span class="range">{last}</span></h3>{contrasts_table(report)}'
 
 
 def _headline(report: Report, number: Number) -> str:

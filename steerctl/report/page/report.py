@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from steerctl.evaluation.ends import Direction
+from steerctl.report.page.contrasts import Answer, Contrast, answers
 from steerctl.report.page.curves import Panel, panels
 from steerctl.report.page.findings import (
     KEPT,
@@ -39,6 +40,7 @@ class Asked:
     last_steps: int = LAST_STEPS
     choose_by: str = "validation/accuracy/mean"
     alone: bool = False
+    contrasts: tuple[Contrast, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class Report:
 
     numbers  the main one at the end of the runs first
     front    methods that no other beats in both accuracy and entropy kept
+    planned  what the sweep's file asked, answered
     """
 
     title: str
@@ -55,7 +58,8 @@ class Report:
     numbers: tuple[Number, ...]
     panels: tuple[Panel, ...]
     costs: Mapping[str, Cost]
-    front: tuple[str, ...]
+    front: tuple[str, ...] = ()
+    planned: tuple[Answer, ...] = ()
 
     @property
     def main(self) -> Number | None:
@@ -91,11 +95,11 @@ def make_report(methods: Methods, asked: Asked) -> Report:
         tuple(found),
         tuple(panels(methods.methods, first=(metric,))),
         costs(methods.methods),
-        (),
+        planned=answers(methods.methods, question, asked.contrasts),
     )
     main, kept = report.main, report.kept
     front = on_the_front(means(main), means(kept)) if main and kept and report.compares else []
-    return Report(report.title, methods, question, report.numbers, report.panels, report.costs, tuple(front))
+    return replace(report, front=tuple(front))
 
 
 def means(number: Number) -> dict[str, float]:

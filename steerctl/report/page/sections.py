@@ -16,7 +16,9 @@ from steerctl.report.page.text import (
     bounds,
     count,
     decimals,
+    difference_places,
     duration,
+    ends_of,
     fixed,
     in_unit,
     large,
@@ -90,9 +92,7 @@ def number_table(report: Report, number: Number) -> str:
     """A row per method: mean, difference to its baseline as numbers and as a picture, p, effect, words."""
     compared = any(each.baseline is not None for each in number.found.values())
     mean_places, places = number_places(number)
-    differences = [each.difference for each in number.found.values() if each.difference is not None]
-    ends = [end for each in differences for end in (each.value, each.low, each.high) if end is not None]
-    reach = max((abs(end) for end in ends), default=1.0) or 1.0
+    reach = max((abs(end) for each in number.found.values() for end in ends_of(each)), default=1.0) or 1.0
     heads = ["method", "mean [95%]", "seeds"]
     if compared:
         heads += ["difference to baseline [95%]", "", "p, Holm", "effect g", "detectable alone", "finding"]
@@ -103,6 +103,21 @@ def number_table(report: Report, number: Number) -> str:
             cells += _compared_cells(each, places, reach)
         rows.append([_method(report, name), *cells])
     return table(heads, rows, "cards", text=("finding",))
+
+
+def contrasts_table(report: Report) -> str:
+    """A row per planned contrast: what was asked, of which number, and the answer."""
+    reach: dict[str, float] = {}
+    for answer in report.planned:
+        reach[answer.key] = max([reach.get(answer.key, 0.0), *map(abs, ends_of(answer.found))])
+    rows = []
+    for answer in report.planned:
+        against = f'{safe(answer.method)} <span class="range">against {safe(answer.baseline)}</span>'
+        title = f'{safe(answer.title)}<span class="range">{safe(in_unit(answer.unit))}</span>'
+        cells = _compared_cells(answer.found, difference_places([answer.found]), reach[answer.key] or 1.0)
+        rows.append([safe(answer.says), against, title, *cells])
+    heads = ["asked", "of", "number", "difference [95%]", "", "p, Holm", "effect g", "detectable alone", "finding"]
+    return table(heads, rows, "cards", text=("of", "number", "finding"))
 
 
 def _compared_cells(each: OverSeeds, places: int, reach: float) -> list[str]:
@@ -224,6 +239,11 @@ def reading_notes(report: Report) -> str:
         "Brackets and bands are 95% intervals over seeds (Student's t); a band holds at each step by itself",
         *(COMPARED if any(report.question.baselines.values()) else ()),
     ]
+    if report.planned:
+        notes.append(
+            "Planned contrasts are those that the sweep's file names; their p is corrected over them alone, which is"
+            " fair only to contrasts that were named before the runs were looked at"
+        )
     if pairs:
         least = f"p = {2.0**-pairs:.2g} with {count(pairs, 'pair')}"
         notes.append(f"The sign-flip test, which assumes no distribution, cannot give less than {least}; see --tables")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from html import escape
 
 from steerctl.evaluation.intervals import Interval
+from steerctl.evaluation.seeds import OverSeeds
 from steerctl.report.page.findings import Number
 from steerctl.report.tokens import visible
 
@@ -26,11 +27,23 @@ def decimals(values: Iterable[float]) -> int:
 
 
 def number_places(number: Number) -> tuple[int, int]:
-    """Decimals of a number's means, and of its differences: as many, unless those are two powers of ten smaller."""
-    means = decimals(each.mean.value for each in number.found.values())
-    differences = [each.difference.value for each in number.found.values() if each.difference is not None]
+    """Decimals of a number's means, and of its differences."""
+    found = number.found.values()
+    return decimals(each.mean.value for each in found), difference_places(found)
+
+
+def difference_places(found: Collection[OverSeeds]) -> int:
+    """Decimals of differences: as many as means have, unless those are two powers of ten smaller."""
+    means = decimals(each.mean.value for each in found)
+    differences = [each.difference.value for each in found if each.difference is not None]
     finer = decimals(differences) if any(differences) else means
-    return means, max(means, finer - 1)
+    return max(means, finer - 1)
+
+
+def ends_of(found: OverSeeds) -> list[float]:
+    """A difference and the ends of its interval, as far as they are known."""
+    each = found.difference
+    return [] if each is None else [end for end in (each.value, each.low, each.high) if end is not None]
 
 
 def fixed(value: float | None, places: int, *, signed: bool = False) -> str:
