@@ -20,6 +20,7 @@ TITLES = {
     "reward/mean": "Reward",
     "accuracy/mean": "Accuracy in training",
     "validation/accuracy/mean": "Validation accuracy",
+    "validation/accuracy/any": "Validation: right at least once",
     "eval/macro/accuracy/mean": "Benchmarks, mean accuracy",
     "policy/entropy/mean": "Entropy of the policy",
     "clip/high/fraction": "Tokens clipped above",
@@ -31,7 +32,7 @@ TITLES = {
     "weight/mean": "Weight of a token",
     "response/length/mean": "Length of a response",
 }
-SAME = {"accuracy/mean": "reward/mean"}
+SAME = {"accuracy/mean": "reward/mean", "validation/accuracy/any": "validation/accuracy/mean"}
 """Left out where it is the other one in every run."""
 BENCHMARK = ("eval/", "/accuracy/mean")
 

@@ -112,8 +112,8 @@ def contrasts_table(report: Report) -> str:
         reach[answer.key] = max([reach.get(answer.key, 0.0), *map(abs, ends_of(answer.found))])
     rows = []
     for answer in report.planned:
-        against = f'{safe(answer.method)} <span class="range">against {safe(answer.baseline)}</span>'
-        title = f'{safe(answer.title)}<span class="range">{safe(in_unit(answer.unit))}</span>'
+        against = _with_range(safe(answer.method), f"against {safe(answer.baseline)}")
+        title = f'<span>{safe(answer.title)}<span class="range">{safe(in_unit(answer.unit))}</span></span>'
         cells = _compared_cells(answer.found, difference_places([answer.found]), reach[answer.key] or 1.0)
         rows.append([safe(answer.says), against, title, *cells])
     heads = ["asked", "of", "number", "difference [95%]", "", "p, Holm", "effect g", "detectable alone", "finding"]
