@@ -153,7 +153,7 @@ PLANS: Final[Mapping[str, Plan]] = {plan.name: plan for plan in (
         "paper": Part("experiments/paper/sweep_code.yaml", CODERS, (*benchmarks(CODE | LIVE), ENTROPY), "grpo-3b"),
     }, published.TABLE5),
     Plan("table6", "Table 6: bounds that hardly act, clip 0.99 and 5", _study(EXTREME, EXTREME), published.TABLE6),
-    Plan("table12", "Table 12: a smaller policy", _sizes("small", "1.5b"), published.TABLE12),
+    Plan("table12", "Table 12: a smaller policy", _sizes("middle", "1.5b"), published.TABLE12),
     Plan("fig12", "Figure 12: accuracy over training", _study((*CURVES, *WEIGHTS), (*CURVES, *WEIGHTS))),
     Plan("fig17", "Figure 17: λ_min", _study((GRPO, *WEIGHTS), (GRPO, *WEIGHTS), LENGTHS), published.FIG17),
 )}  # fmt: skip

@@ -65,7 +65,7 @@ def overrides_of(part: Part) -> list[str]:
 def run_cells(part: Part, workers: int | None) -> int:
     """`steerctl sweep` of the part's variants -> its exit code; what stops us is passed on, and the sweep obeys."""
     if part.sweep == SIZES:
-        policies.build_missing(POLICIES)
+        policies.build_missing(POLICIES, (policies.MIDDLE, "large"))
     command = [sys.executable, "-m", "steerctl", "sweep", part.sweep, *overrides_of(part)]
     command += ["--only", ",".join(part.variants), *(["--workers", str(workers)] if workers else [])]
     with subprocess.Popen(command, cwd=ROOT) as process:
