@@ -99,6 +99,11 @@ class Verdict:
     why: str
     status: Status = "ok"
 
+    @property
+    def judged(self) -> bool:
+        """False where what judges failed, and not the response: `value` says nothing then."""
+        return self.status != "infra_error"
+
 
 @dataclass(frozen=True, slots=True)
 class RolloutGroup:

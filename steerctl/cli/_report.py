@@ -19,7 +19,7 @@ from steerctl.report.page.methods import Methods, group
 from steerctl.report.page.report import Asked
 from steerctl.store.record import RunRecord, find_runs, is_run_folder, resolve
 from steerctl.sweep.place import SweepFolder
-from steerctl.sweep.spec import AxisSpec, SweepSpec
+from steerctl.sweep.spec import SweepSpec
 
 PAGE = "report.html"
 RUNS = "runs"
@@ -73,8 +73,7 @@ def _measured(metric: str, methods: Methods) -> None:
 
 def _open_cells(path: Path, spec: SweepSpec, methods: Methods) -> str:
     """How much of a sweep is there, "" where all of it is, or where nobody knows how much it is (a search)."""
-    sizes = [len(axis.variants or ()) or _size(axis) for axis in spec.axes]
-    wanted = math.prod(sizes) * len(spec.seeds) if spec.search is None else 0
+    wanted = math.prod(axis.size for axis in spec.axes) * len(spec.seeds) if spec.search is None else 0
     runs = (path / RUNS).resolve()
     own = [run for method in methods.methods for run in method.runs if runs in run.record.path.resolve().parents]
     done = sum(run.finished for run in own)
@@ -83,13 +82,6 @@ def _open_cells(path: Path, spec: SweepSpec, methods: Methods) -> str:
         if done < wanted
         else ""
     )
-
-
-def _size(axis: AxisSpec) -> int:
-    """Entries of a grid, or of a zip."""
-    if axis.grid is not None:
-        return math.prod(len(values) for values in axis.grid.values())
-    return min((len(values) for values in (axis.zip or {}).values()), default=1)
 
 
 def out_path(paths: Sequence[Path]) -> Path:

@@ -175,7 +175,7 @@ def _measured(folder: EvaluationFolder, questions: Questions) -> Measured:
 
 def _require_judged(name: str, groups: Sequence[RolloutGroup]) -> None:
     """A response that could not be judged is not wrong. Raises EngineError; the part is not kept."""
-    failed = [each for group in groups for each in group.verdicts if each.status == "infra_error"]
+    failed = [each for group in groups for each in group.verdicts if not each.judged]
     if failed:
         raise EngineError(
             f"{name}: {len(failed)} responses could not be judged ({failed[0].why}); they do not count as wrong: mend "

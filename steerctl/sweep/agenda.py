@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,7 @@ from steerctl.errors import SpecError
 from steerctl.spec.experiment import ExperimentSpec
 from steerctl.sweep.jobs import Claim, Job, Standing
 from steerctl.sweep.load import LoadedSweep
-from steerctl.sweep.plan import Cell, Variant, cell_of, cells_of, check_contrasts, searched, variants_of
+from steerctl.sweep.plan import Cell, Variant, cell_of, cells_of, check_contrasts, no_variant, searched, variants_of
 from steerctl.sweep.search import suggest
 from steerctl.sweep.study import Board, trial_number
 
@@ -99,7 +98,5 @@ def _known(only: Sequence[str], sweep: LoadedSweep, variants: Sequence[Variant])
     if only and sweep.spec.search is not None:
         raise SpecError("--only names variants, and a search has none; leave it out")
     if unknown is not None:
-        near = difflib.get_close_matches(unknown, names, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names[:8])}"
-        raise SpecError(f"--only: no variant is called {unknown or '(nothing)'}; {hint}")
+        raise SpecError(f"--only: {no_variant(unknown, names)}")
     return only

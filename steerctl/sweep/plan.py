@@ -127,8 +127,8 @@ def baseline_of(variant: Variant, variants: Sequence[Variant], sweep: LoadedSwee
         labels[index] = wanted
         named = next((each for each in variants if [choice.label for choice in each.choices] == labels), None)
     if named is None:
-        names = ", ".join(each.name for each in variants[:8])
-        raise SpecError(f"{sweep.origin('baseline')}: baseline: no variant is called {wanted}; there are {names}")
+        names = [each.name for each in variants]
+        raise SpecError(f"{sweep.origin('baseline')}: baseline: {no_variant(wanted, names)}")
     return None if named.name == variant.name else named
 
 
@@ -139,15 +139,22 @@ def check_contrasts(sweep: LoadedSweep, variants: Sequence[Variant]) -> None:
         where = f"contrasts.{index}"
         for key, name in (("variant", contrast.variant), ("baseline", contrast.baseline)):
             if name is not None and name not in names:
-                near = difflib.get_close_matches(name, names, n=1)
-                hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names[:8])}"
                 place = sweep.origin("contrasts", index, key)
-                raise SpecError(f"{place}: {where}.{key}: no variant is called {name}; {hint}")
+                raise SpecError(f"{place}: {where}.{key}: {no_variant(name, names)}")
         own = variants[names.index(contrast.variant)]
-        head = contrast.baseline or getattr(baseline_of(own, variants, sweep), "name", own.name)
-        if head == own.name:
+        itself = (
+            baseline_of(own, variants, sweep) is None if contrast.baseline is None else contrast.baseline == own.name
+        )
+        if itself:
             place = sweep.origin("contrasts", index)
             raise SpecError(f"{place}: {where}: {own.name} would be compared with itself; name another baseline")
+
+
+def no_variant(name: str, names: Sequence[str]) -> str:
+    """`no variant is called ster; did you mean steer?`."""
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names[:8])}"
+    return f"no variant is called {name or '(nothing)'}; {hint}"
 
 
 def searched(sweep: LoadedSweep, params: Mapping[str, Any]) -> LoadedSpec:

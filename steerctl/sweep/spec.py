@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
@@ -56,6 +57,13 @@ class AxisSpec(Strict):
     """Every combination of these values, e.g. `{optim.lr: [1e-4, 4e-4], rollout.group_size: [4, 8]}`."""
     zip: dict[str, list[Value]] | None = Field(default=None, min_length=1)
     """The first values together, then the second values, and so on; lists of one length."""
+
+    @property
+    def size(self) -> int:
+        """How many entries it has."""
+        if self.grid is not None:
+            return prod(len(values) for values in self.grid.values())
+        return len(self.variants or ()) or min(len(values) for values in (self.zip or {}).values())
 
     @model_validator(mode="after")
     def _one_of_three(self) -> AxisSpec:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from steerctl.evaluation.seeds import OverSeeds, compared, one_family
 from steerctl.report.page.findings import Question, title_of_number, unit_of_number, usable, values_at
@@ -35,19 +35,14 @@ class Answer:
 
 def answers(methods: Sequence[Method], question: Question, contrasts: Sequence[Contrast]) -> tuple[Answer, ...]:
     """Every contrast whose method and baseline have the number; the others are not there yet."""
-    used, names = usable(methods), {method.name for method in methods}
-    found: dict[str, Answer] = {}
-    for index, asked in enumerate(contrasts):
+    used = usable(methods)
+    found: list[Answer] = []
+    for asked in contrasts:
         key, head = asked.metric or question.metric, asked.baseline or question.baselines.get(asked.method)
-        if head is None or not {asked.method, head} <= names:
-            continue
         values = values_at(used, key, "last", question)
-        if values[asked.method] and values[head]:
-            result = compared(values[asked.method], head, values[head])
+        own, other = values.get(asked.method), values.get(head or "")
+        if head is not None and own and other:
             title, unit = title_of_number(key), unit_of_number(key)
-            found[str(index)] = Answer(asked.says, asked.method, head, key, title, unit, result)
-    corrected = one_family({name: each.found for name, each in found.items()})
-    return tuple(
-        Answer(each.says, each.method, each.baseline, each.key, each.title, each.unit, corrected[name])
-        for name, each in found.items()
-    )
+            found.append(Answer(asked.says, asked.method, head, key, title, unit, compared(own, head, other)))
+    corrected = one_family({str(index): each.found for index, each in enumerate(found)})
+    return tuple(replace(each, found=corrected[str(index)]) for index, each in enumerate(found))
